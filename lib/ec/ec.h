@@ -25,11 +25,13 @@ uint32_t ec_m(const struct ec_code *code);
 uint32_t ec_part_size(uint32_t k, uint32_t object_size);
 
 /* parity[0..m) = code(data[0..k)), len bytes each. data[i] == NULL stands for zeros. */
-void ec_encode(const struct ec_code *code, uint32_t len, const uint8_t *const *data, uint8_t *const *parity);
+void ec_encode(const struct ec_code *code, uint32_t len, const uint8_t *const *data,
+               uint8_t *const *parity);
 
 /* For a partial write of data part `part`: delta[j] = coefficient(j, part) * diff, where diff = new xor old;
  * XORed onto parity j's old bytes it gives the new ones. accumulate: XOR into delta instead of setting it. */
-void ec_delta(const struct ec_code *code, uint32_t part, uint32_t len, const uint8_t *diff, uint8_t *const *delta, bool accumulate);
+void ec_delta(const struct ec_code *code, uint32_t part, uint32_t len, const uint8_t *diff,
+              uint8_t *const *delta, bool accumulate);
 
 /* dst ^= src. */
 void ec_xor(uint8_t *dst, const uint8_t *src, uint32_t len);
@@ -38,7 +40,8 @@ void ec_xor(uint8_t *dst, const uint8_t *src, uint32_t len);
  * have: ids of the k sources, ascending or not; src[i]: bytes of have[i] (NULL: zeros);
  * want: ids of `want_count` shards to make, none of them in have; dst[i]: where want[i] goes.
  * -EINVAL when ids repeat or are out of range. */
-int ec_decode(const struct ec_code *code, uint32_t len, const uint32_t *have, const uint8_t *const *src,
-              uint32_t want_count, const uint32_t *want, uint8_t *const *dst);
+int ec_decode(const struct ec_code *code, uint32_t len, const uint32_t *have,
+              const uint8_t *const *src, uint32_t want_count, const uint32_t *want,
+              uint8_t *const *dst);
 
 #endif
