@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef SHEEPFOLD_H
+#define SHEEPFOLD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+/*
+ * libsheepfold: volumes in a Sheepfold cluster.
+ *
+ * A struct sf_cluster is one connection to a cluster: it keeps the map, talks straight to the primaries, retries
+ * across node failures and epoch changes, and owns one I/O thread. All functions may be called from any thread.
+ * Synchronous calls wait; asynchronous ones return at once and call back from the I/O thread (a callback must
+ * not block and must not make synchronous calls; it may start asynchronous ones).
+ *
+ * Results: 0 or a count, or a negative errno: -ENOENT no such volume, -EEXIST exists already, -ENOSPC cluster is full,
+ * -EINVAL bad argument, -EIO the data cannot be read (damaged beyond its redundancy), -ENOTCONN no daemon can be
+ * reached, -ENODEV not formatted, -ETIMEDOUT the cluster did not serve within options.timeout_ms, -ECANCELED closed.
+ * sf_error() gives the sentence behind the last failure of this cluster in this thread.
+ */
+
+struct sf_cluster;
+struct sf_volume;
+
+struct sf_options {
+	const char *address;  /* NULL: localhost */
+	uint16_t port;        /* 0: 7000 */
+	uint32_t timeout_ms;  /* how long an operation is retried before it fails; 0: 60000 */
+	uint32_t window;      /* object requests under way at once per operation; 0: default */
+};
+
+/* Connects to any daemon and fetches the map. A cluster that is not formatted yet can be connected to. */
+int sf_connect(const struct sf_options *options, struct sf_cluster **ret);
+/* Waits for what is under way. NULL is fine. */
+void sf_disconnect(struct sf_cluster *cluster);
+/* One sentence about the last failure in this thread; "" if none. Valid until the next call in this thread. */
+const char *sf_error(void);
+const char *sf_version(void);
+
+/* ---- Volumes ---------------------------------------------------------------------------------- */
+
+enum { SF_NAME_MAX = 255 };
+
+struct sf_redundancy {
+	uint32_t data;   /* k; 1 with parity = copies - 1 for replication */
+	uint32_t parity; /* m */
+};
+/* "3", "4:2". -EINVAL and sf_error() for anything else. */
+int sf_redundancy_parse(const char *text, struct sf_redundancy *ret);
+/* "3" or "4:2" */
+void sf_redundancy_format(struct sf_redundancy r, char text[16]);
+
+struct sf_volume_info {
+	char name[SF_NAME_MAX + 1];
+	char tag[SF_NAME_MAX + 1];
+	uint32_t id;            /* 24 bit */
+	uint32_t snapshot_id;   /* 0: working volume */
+	uint32_t parent_id;     /* 0: none */
+	uint64_t size_bytes;
+	uint64_t used_bytes;    /* allocated objects x object size */
+	uint64_t shared_bytes;
+	uint64_t created_s;     /* seconds since 1970 */
+	struct sf_redundancy redundancy;
+	uint32_t object_shift;
+	uint32_t pool;
+};
+
+struct sf_volume_options {
+	uint64_t size_bytes;
+	struct sf_redundancy redundancy; /* zeros: the cluster's default */
+	uint32_t object_shift;           /* 0: the pool's */
+	bool preallocate;
+};
+
+int sf_volume_create(struct sf_cluster *cluster, const char *name, const struct sf_volume_options *options);
+/* Also gives the data objects' space back. */
+int sf_volume_delete(struct sf_cluster *cluster, const char *name);
+/* Growing only needs the new size; shrinking discards what lies behind it. */
+int sf_volume_resize(struct sf_cluster *cluster, const char *name, uint64_t size_bytes);
+/* All volumes, sorted by name; *ret is malloc'ed (free). */
+int sf_volume_list(struct sf_cluster *cluster, struct sf_volume_info **ret, size_t *ret_count);
+int sf_volume_stat(struct sf_cluster *cluster, const char *name, struct sf_volume_info *ret);
+
+int sf_volume_open(struct sf_cluster *cluster, const char *name, struct sf_volume **ret);
+/* Flushes, then frees. NULL is fine. */
+int sf_volume_close(struct sf_volume *volume);
+void sf_volume_get_info(struct sf_volume *volume, struct sf_volume_info *ret);
+
+/* Any byte offset and length inside the volume. A write that returned is durable on every live slot. */
+int sf_read(struct sf_volume *volume, void *data, size_t len, uint64_t offset);
+int sf_write(struct sf_volume *volume, const void *data, size_t len, uint64_t offset);
+/* Reads as zeros afterwards; whole objects give their space back. */
+int sf_discard(struct sf_volume *volume, uint64_t len, uint64_t offset);
+/* Waits until all writes that were started before are durable. */
+int sf_flush(struct sf_volume *volume);
+
+/* result: 0 or a negative errno. Memory handed in must stay valid until then. */
+typedef void (*sf_callback)(void *arg, int result);
+void sf_read_async(struct sf_volume *volume, void *data, size_t len, uint64_t offset, sf_callback done, void *arg);
+void sf_write_async(struct sf_volume *volume, const void *data, size_t len, uint64_t offset, sf_callback done,
+                    void *arg);
+void sf_discard_async(struct sf_volume *volume, uint64_t len, uint64_t offset, sf_callback done, void *arg);
+void sf_flush_async(struct sf_volume *volume, sf_callback done, void *arg);
+
+/* Verifies every object: all shards readable, of one version, parity in keeping with the data. repair: rebuilds
+ * what is damaged, missing or stale. progress may be NULL. */
+struct sf_check_result {
+	uint64_t objects, shards;
+	uint64_t missing, damaged, stale; /* shards found so */
+	uint64_t repaired;
+	uint64_t lost_objects;            /* could not be read or repaired */
+};
+typedef void (*sf_progress)(void *arg, uint64_t done, uint64_t total);
+int sf_volume_check(struct sf_cluster *cluster, const char *name, bool repair, struct sf_check_result *ret,
+                    sf_progress progress, void *arg);
+
+/* Where one object of a volume lives. */
+struct sf_shard_location {
+	uint32_t shard;
+	uint64_t node, disk;    /* 0: the slot has no disk now */
+	char address[64];
+	uint16_t port;
+	bool up, present;
+	uint64_t version;
+};
+struct sf_object_location {
+	uint64_t oid;
+	uint32_t pool, pg, shard_count;
+	uint32_t primary; /* index into shards, or ~0u */
+	bool exists;
+	struct sf_shard_location shards[48];
+};
+/* index: number of the data object; ~0ull: the inode. */
+int sf_volume_locate(struct sf_cluster *cluster, const char *name, uint64_t index, struct sf_object_location *ret);
+
+/* ---- Cluster ---------------------------------------------------------------------------------- */
+
+enum { SF_ADDR_LEN = 64 };
+
+struct sf_node {
+	uint64_t id;
+	char address[SF_ADDR_LEN];
+	uint16_t port;
+	uint32_t zone;
+	uint32_t weight; /* V-Nodes: 128 for the average node */
+	bool up, out, gateway;
+	uint32_t disk_count;
+};
+struct sf_disk {
+	uint64_t id, node;
+	uint32_t weight;
+	bool up, failed, known; /* known: the figures below come from its node */
+	char path[256];
+	uint64_t size_bytes, used_bytes, avail_bytes, live_bytes, checksum_errors;
+};
+struct sf_pool {
+	uint32_t id;
+	struct sf_redundancy redundancy;
+	uint32_t pg_count, object_shift;
+};
+struct sf_map {
+	bool formatted;
+	uint32_t epoch;
+	uint64_t cluster_id, created_s, changed_s;
+	bool recovery_enabled, shutting_down;
+	uint32_t grace_ms;
+	uint32_t node_count, pool_count; /* nodes sorted by address and port */
+	struct sf_node *nodes;
+	struct sf_pool *pools;
+};
+/* epoch 0: the newest. Not formatted: nodes are those alive. Freed by sf_map_free. -ENOENT: no such epoch. */
+int sf_map_get(struct sf_cluster *cluster, uint32_t epoch, struct sf_map **ret);
+void sf_map_free(struct sf_map *map);
+
+struct sf_format_options {
+	struct sf_redundancy redundancy; /* zeros: 3 copies */
+	uint32_t object_shift;           /* 0: 22 */
+	uint32_t grace_ms;               /* 0: default */
+	bool same_node_ok;               /* slots of one PG may share a node */
+	bool force;                      /* wipe a cluster that is formatted already */
+};
+/* *ret_warning (may be NULL): "" or one line, malloc'ed. */
+int sf_format(struct sf_cluster *cluster, const struct sf_format_options *options, char **ret_warning);
+int sf_shutdown(struct sf_cluster *cluster);
+int sf_set_recovery(struct sf_cluster *cluster, bool enabled);
+int sf_set_grace(struct sf_cluster *cluster, uint32_t grace_ms);
+int sf_node_kill(struct sf_cluster *cluster, uint64_t node);
+
+/* Everything an operator asks: gathered from all living nodes at once. */
+enum sf_health {
+	SF_HEALTH_OK,         /* every object has all its shards */
+	SF_HEALTH_RECOVERING, /* redundancy is being rebuilt */
+	SF_HEALTH_DEGRADED,   /* redundancy is missing and nothing rebuilds it (grace period, disabled, no room) */
+	SF_HEALTH_HALTED,     /* some I/O has stopped */
+	SF_HEALTH_LOST,       /* some objects cannot be found */
+	SF_HEALTH_UNFORMATTED,
+};
+const char *sf_health_word(enum sf_health health);
+enum { SF_MAX_REDUNDANCY = 17 };
+struct sf_node_progress {
+	uint64_t node;
+	bool recovering;
+	uint64_t done, total; /* objects of this recovery */
+};
+struct sf_status {
+	enum sf_health health;
+	uint32_t epoch;
+	uint32_t nodes_total, nodes_up, nodes_out, nodes_silent; /* silent: up, but gave no answer */
+	uint32_t disks_total, disks_up, disks_failed, disks_out;
+	uint32_t pgs_total, pgs_clean, pgs_degraded, pgs_recovering, pgs_peering, pgs_halted, pgs_down;
+	/* Objects by how many more failures they survive; [0]: none. */
+	uint64_t objects_by_redundancy[SF_MAX_REDUNDANCY];
+	uint64_t objects_unfound;
+	uint32_t min_redundancy; /* the smallest r with an object in it */
+	uint64_t objects_missing, bytes_missing; /* still to rebuild */
+	uint64_t recovered_objects, recovered_bytes, recovery_rate_bytes_s;
+	uint64_t recovery_eta_s; /* ~0: unknown */
+	uint64_t recovery_running_ms;
+	uint64_t size_bytes, used_bytes, avail_bytes;
+	uint32_t disk_count;
+	struct sf_disk *disks;
+	uint32_t node_count;
+	struct sf_node_progress *nodes;
+	char advice[512]; /* what to do next; "" when all is well */
+};
+int sf_status_get(struct sf_cluster *cluster, struct sf_status **ret);
+void sf_status_free(struct sf_status *status);
+
+#endif
