@@ -10,5 +10,7 @@
 uint32_t crc32c(uint32_t seed, const void *data, size_t len);
 /* The CRC32C of len zero bytes; constant time for len == 65536. */
 uint32_t crc32c_zeros(size_t len);
+/* The CRC32C of what seed stands for, followed by len zero bytes. */
+uint32_t crc32c_add_zeros(uint32_t seed, size_t len);
 
 #endif
