@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef SF_PLACE_MAP_EDIT_H
+#define SF_PLACE_MAP_EDIT_H
+
+#include "lib/place/map.h"
+
+/*
+ * For lib/place and its tests only: making a map. Everyone else sees maps that no longer change.
+ * A map being made has one reference and belongs to whoever makes it.
+ */
+struct map *map_create(void);
+/* A copy with one reference. */
+struct map *map_clone(const struct map *map);
+
+/* Insert where the order wants it, or overwrite the one with that id. The arrays may move. */
+struct map_node *map_put_node(struct map *map, const struct map_node *node);
+struct map_disk *map_put_disk(struct map *map, const struct map_disk *disk);
+struct map_pool *map_put_pool(struct map *map, const struct map_pool *pool);
+
+/* Whether disks of the pool's redundancy and object size may exist at all. */
+bool map_redundancy_valid(uint32_t k, uint32_t m);
+bool map_object_shift_valid(uint32_t shift);
+/* Whether the disk takes part in placement. */
+bool map_disk_usable(const struct map *map, const struct map_disk *disk);
+
+/* Every limit, order and reference that map_decode promises. */
+bool map_valid(const struct map *map);
+
+#endif
