@@ -1,0 +1,1 @@
+dist_noinst_SCRIPTS = tools/build tools/install-deps tools/test
