@@ -18,7 +18,7 @@ import subprocess
 import sys
 import time
 
-RESULT = re.compile(r'(not )?ok\b\s*(\d+)?\s*(?:-\s*)?([^#]*)(?:#\s*(SKIP|TODO)\b\s*(.*))?$', re.I)
+RESULT = re.compile(r'(not )?ok\b\s*(\d+)?\s*(?:-\s*)?(.*?)\s*(?:#\s*((?i:SKIP|TODO))\b\s*(.*))?$')
 PLAN = re.compile(r'1\.\.(\d+)\s*(?:#\s*(SKIP)\b\s*(.*))?$', re.I)
 COLORS = {'PASS': '\033[0;32m', 'SKIP': '\033[1;34m', 'FAIL': '\033[0;31m', 'ERROR': '\033[0;35m'}
 EXIT_SKIPPED = 77
@@ -58,7 +58,7 @@ def cases_of(output, code):
                 planned += 1
         elif result:
             no, _, name, directive, why = result.groups()
-            name = (name.strip() or (why or '').strip() or '?')
+            name = name or (why or '').strip() or '?'
             if directive:
                 cases.append(('SKIP', name))
             else:

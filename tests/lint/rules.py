@@ -106,7 +106,7 @@ def target_of(tree, header, quoted):
 
 
 def check_direction(tree):
-    """#include lines follow the direction of the rooms"""
+    """include lines follow the direction of the rooms"""
     for path, text in tree.c_files():
         room = room_of(path)
         if room is None:
