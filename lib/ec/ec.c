@@ -12,8 +12,8 @@
 #include "lib/base/mem.h"
 
 enum { MAX_K = 32, MAX_M = 16, MAX_SHARDS = MAX_K + MAX_M };
-enum { TABLE = 32 };         /* bytes that isa-l expands one coefficient to */
-enum { PART_ALIGN = 4096 };  /* parts start on a page, for O_DIRECT */
+enum { TABLE = 32 };        /* bytes that isa-l expands one coefficient to */
+enum { PART_ALIGN = 4096 }; /* parts start on a page, for O_DIRECT */
 
 /*
  * The tables of isa-l lie row after row, one TABLE per source. A product over a few of the sources

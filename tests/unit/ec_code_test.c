@@ -345,8 +345,9 @@ static void decoding_from_wrong_ids_is_refused(void **state)
 
 	assert_int_equal(ec_create(2, 2, &code), 0);
 	for (uint32_t i = 0; i < ARRAY_LEN(bad); i++)
-		assert_int_equal(ec_decode(code, 1, bad[i].have, src, bad[i].want_count,
-		                           bad[i].want, dst), -EINVAL);
+		assert_int_equal(
+			ec_decode(code, 1, bad[i].have, src, bad[i].want_count, bad[i].want, dst),
+			-EINVAL);
 	assert_int_equal(byte[0] << 16 | byte[1] << 8 | byte[2], 0x010203);
 	ec_destroy(code);
 }
