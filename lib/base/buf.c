@@ -41,7 +41,7 @@ struct buf_owned {
 	struct buf buf;
 	struct list in_class; /* while idle: same class, last used first (its cache is warm) */
 	struct list in_idle;  /* while idle: all classes, last used first */
-	uint32_t class;
+	uint32_t size_class;
 	uint32_t crc[];
 };
 
@@ -55,23 +55,23 @@ struct buf_pool {
 
 static uint32_t class_find(uint32_t len, uint32_t *ret_capacity)
 {
-	uint32_t step = BUF_ALIGN, class = 0;
+	uint32_t step = BUF_ALIGN, size_class = 0;
 
 	for (;; step *= 2) {
 		if (len <= step)
 			break;
-		class++;
+		size_class++;
 		if (step == BUF_ALIGN)
 			continue; /* 6 KiB would not be aligned */
 		if (len <= step / 2 * 3) {
 			step = step / 2 * 3;
 			break;
 		}
-		class++;
+		size_class++;
 	}
-	assert(class < CLASS_MAX);
+	assert(size_class < CLASS_MAX);
 	*ret_capacity = step;
-	return class;
+	return size_class;
 }
 
 /* Maps with start on a boundary of huge pages: maps too much and gives back both ends. */
@@ -79,7 +79,7 @@ static uint8_t *data_map(size_t size)
 {
 	size_t slack = size >= HUGE_PAGE ? HUGE_PAGE : 0, head;
 	uint8_t *p = mmap(NULL, size + slack, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
-			  -1, 0);
+	                  -1, 0);
 
 	if (p == MAP_FAILED)
 		return NULL;
@@ -125,11 +125,11 @@ struct buf_pool *buf_pool_create(size_t keep_bytes)
 	return pool;
 }
 
-static struct buf_owned *buf_create(struct buf_pool *pool, uint32_t class, uint32_t capacity)
+static struct buf_owned *buf_create(struct buf_pool *pool, uint32_t size_class, uint32_t capacity)
 {
 	struct buf_owned *o = xmalloc(sizeof(*o) + block_count(capacity) * sizeof(o->crc[0]));
 
-	o->class = class;
+	o->size_class = size_class;
 	o->buf = (struct buf){
 		.capacity = capacity,
 		.crc = o->crc,
@@ -181,16 +181,16 @@ size_t buf_pool_used_bytes(const struct buf_pool *pool)
 struct buf *buf_get(struct buf_pool *pool, uint32_t len)
 {
 	struct buf_owned *o;
-	uint32_t class, capacity;
+	uint32_t size_class, capacity;
 
 	assert(len > 0 && len <= BUF_MAX);
-	class = class_find(len, &capacity);
-	if (pool && !list_empty(&pool->classes[class])) {
-		o = list_item(pool->classes[class].next, struct buf_owned, in_class);
+	size_class = class_find(len, &capacity);
+	if (pool && !list_empty(&pool->classes[size_class])) {
+		o = list_item(pool->classes[size_class].next, struct buf_owned, in_class);
 		idle_remove(pool, o);
 		ASAN_UNPOISON_MEMORY_REGION(o->buf.data, o->buf.capacity);
 	} else {
-		o = buf_create(pool, class, capacity);
+		o = buf_create(pool, size_class, capacity);
 	}
 	if (pool)
 		pool->used_bytes += capacity;
@@ -228,7 +228,7 @@ void buf_unref(struct buf *buf)
 		return;
 	}
 	ASAN_POISON_MEMORY_REGION(buf->data, buf->capacity);
-	list_push_front(&pool->classes[o->class], &o->in_class);
+	list_push_front(&pool->classes[o->size_class], &o->in_class);
 	list_push_front(&pool->idle, &o->in_idle);
 	pool->idle_bytes += buf->capacity;
 	idle_trim(pool, pool->keep_bytes);

@@ -24,10 +24,11 @@ void log_write(const struct log *log, enum log_level level, const char *fmt, ...
 #define log_error(log, ...) log_write(log, LOG_LV_ERROR, __VA_ARGS__)
 #define log_warn(log, ...) log_write(log, LOG_LV_WARN, __VA_ARGS__)
 #define log_info(log, ...) log_write(log, LOG_LV_INFO, __VA_ARGS__)
-#define log_debug(log, ...)                                                                        \
+#define log_debug(to, ...)                                                                         \
 	do {                                                                                       \
-		if ((log) && (log)->level >= LOG_LV_DEBUG)                                         \
-			log_write(log, LOG_LV_DEBUG, __VA_ARGS__);                                 \
+		const struct log *log_to_ = (to);                                                  \
+		if (log_to_ && log_to_->level >= LOG_LV_DEBUG)                                     \
+			log_write(log_to_, LOG_LV_DEBUG, __VA_ARGS__);                             \
 	} while (0)
 
 #endif

@@ -76,7 +76,7 @@ void payload_move(struct payload *dst, struct payload *src)
 /* Sets *s to the part of slice i that lies in [*off, *off + len) of what is left of the payload,
  * without a reference. Returns its length and moves *off to be relative to the next slice. */
 static uint32_t part_next(const struct payload *p, uint32_t i, uint32_t *off, uint32_t len,
-			  struct slice *s)
+                          struct slice *s)
 {
 	const struct slice *from = &p->v[i];
 	uint32_t skip = MIN(*off, from->len), n = MIN(len, from->len - skip);
@@ -120,7 +120,8 @@ void payload_copy_out(const struct payload *p, uint32_t off, void *dst, uint32_t
 }
 
 /* The CRC of [off, off + len) of the slice after what crc stands for; `first` when that is nothing. */
-static uint32_t crc_append(const struct slice *s, uint32_t off, uint32_t len, uint32_t crc, bool first)
+static uint32_t crc_append(const struct slice *s, uint32_t off, uint32_t len, uint32_t crc,
+                           bool first)
 {
 	struct slice part = {.buf = s->buf, .off = s->off + off, .len = len};
 	const uint32_t *known;

@@ -29,7 +29,7 @@ static const uint8_t frame_magic[4] = {'S', 'F', 'l', 'd'};
 static_assert(OFF_RESERVED_2 + 4 == FRAME_FIXED_LEN, "the fixed part has no gaps");
 static_assert((int)MSG_MAX_PAYLOAD <= (int)BUF_MAX, "a payload fits one buffer");
 static_assert(MSG_MAX_BLOB + MSG_MAX_ENTRIES * (64 + 48) + 4096 <= FRAME_MAX_HEADER,
-	      "a message within its limits fits a header");
+              "a message within its limits fits a header");
 
 static uint32_t get32(const uint8_t *p)
 {
@@ -86,7 +86,8 @@ int frame_peek(const uint8_t fixed[FRAME_FIXED_LEN], struct frame_sizes *ret)
 	if (memcmp(fixed + OFF_MAGIC, frame_magic, sizeof(frame_magic)) != 0 ||
 	    fixed[OFF_VERSION] != FRAME_VERSION || fixed[OFF_FLAGS] != 0)
 		return -SF_EFORMAT;
-	if (fixed[OFF_RESERVED] != 0 || fixed[OFF_RESERVED + 1] != 0 || get32(fixed + OFF_RESERVED_2))
+	if (fixed[OFF_RESERVED] != 0 || fixed[OFF_RESERVED + 1] != 0 ||
+	    get32(fixed + OFF_RESERVED_2))
 		return -SF_EFORMAT;
 	if (header_len > FRAME_MAX_HEADER || payload_len > MSG_MAX_PAYLOAD)
 		return -SF_EFORMAT;

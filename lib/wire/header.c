@@ -11,7 +11,8 @@
 #include "lib/base/mem.h"
 #include "lib/wire/sheepfold.pb-c.h"
 
-/* Fields of the same name and meaning in struct msg and in the protobuf Header. */
+/* Fields of the same name and meaning in our structs and in what protoc-c makes. */
+/* clang-format off */
 #define PLAIN_FIELDS(X)                                                                            \
 	X(type) X(reply) X(id) X(epoch) X(result) X(flags) X(pool) X(pg) X(oid) X(shard) X(disk)   \
 	X(version) X(commit) X(offset) X(length) X(shard_flags) X(version_min) X(version_max)      \
@@ -20,6 +21,7 @@
 #define INFO_FIELDS(X) X(activated) X(clean) X(commit)
 #define CHECK_FIELDS(X) X(shards) X(missing) X(damaged) X(stale) X(repaired)
 #define RANGE_FIELDS(X) X(op) X(offset) X(length)
+/* clang-format on */
 
 static bool ranges_valid(const struct msg *m, uint32_t payload_len)
 {
@@ -134,7 +136,7 @@ static void pack_lists(const struct msg *m, Sf__Header *h, struct pack_parts *pa
 }
 
 uint8_t *header_pack(const struct msg *m, uint32_t room_before, uint32_t room_after,
-		     uint32_t *ret_header_len)
+                     uint32_t *ret_header_len)
 {
 	struct pack_parts parts;
 	Sf__Header h = SF__HEADER__INIT;

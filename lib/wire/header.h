@@ -18,7 +18,7 @@ bool header_valid(const struct msg *m, uint32_t payload_len);
 /* Packs m's fields behind `room_before` bytes and in front of `room_after` bytes of a malloc'ed area.
  * m keeps the limits (asserted by the caller). */
 uint8_t *header_pack(const struct msg *m, uint32_t room_before, uint32_t room_after,
-		     uint32_t *ret_header_len);
+                     uint32_t *ret_header_len);
 
 /* Fills *ret (overwritten; payload empty). -SF_EFORMAT when it is not a header or breaks a limit; *ret
  * untouched then. Memory is bounded by len plus a few MiB whatever the bytes say. */
