@@ -49,7 +49,8 @@
 	X(MSG_PG_QUERY, 41)      /* reply: info log. The holder promises to refuse older epochs */ \
 	X(MSG_PG_LIST, 42)       /* oid shard (cursor) length(max) MSG_F_FIRST; reply: entries MSG_F_MORE */ \
 	X(MSG_PG_ACTIVATE, 43)   /* info log: made durable before the reply */                     \
-	X(MSG_PG_DROP, 44)       /* a stray holder drops everything it has of this PG */
+	X(MSG_PG_DROP, 44)       /* a stray holder drops what it has of this PG (shard: the one to keep) */ \
+	X(MSG_PG_STRAY, 45)      /* (one-way) to the primary: this disk holds data of a PG it is no slot of */
 
 enum msg_type {
 #define X(name, number) name = number,

@@ -1,0 +1,278 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* What an operator asks of the cluster: each request becomes one change of the map. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/base/mem.h"
+#include "lib/wire/sheepfold.pb-c.h"
+#include "sheep/core/core.h"
+
+struct admin_wait {
+	struct list link;         /* node->admin, in the order they came */
+	uint64_t conn;            /* 0: the asker is gone */
+	struct msg *req;
+	Sf__AdminRequest *ask;
+	bool proposed;
+	uint32_t pool;            /* POOL: its id, once proposed */
+	char text[FORMAT_TEXT_LEN];
+};
+
+static void admin_answer(struct node *node, struct admin_wait *w, uint32_t result)
+{
+	struct msg *reply = msg_create_reply(w->req, result);
+
+	reply->length = w->pool;
+	reply->blob_len = strlen(w->text);
+	reply->blob = xmemdup(w->text, reply->blob_len);
+	if (w->conn)
+		node_reply(node, w->conn, reply);
+	else
+		msg_destroy(reply);
+	list_remove(&w->link);
+	sf__admin_request__free_unpacked(w->ask, NULL);
+	msg_destroy(w->req);
+	free(w);
+}
+
+static void admin_refuse(struct node *node, struct admin_wait *w, uint32_t result, const char *why)
+{
+	strncpy(w->text, why, sizeof(w->text) - 1);
+	admin_answer(node, w, result);
+}
+
+void admin_handle(struct node *node, uint64_t conn, struct msg *msg)
+{
+	Sf__AdminRequest *ask = sf__admin_request__unpack(NULL, msg->blob_len, msg->blob);
+
+	if (!ask) {
+		node_reply_result(node, conn, msg, RES_INVALID);
+		msg_destroy(msg);
+		return;
+	}
+	struct admin_wait *w = xcalloc(1, sizeof(*w));
+	w->conn = conn;
+	w->req = msg;
+	w->ask = ask;
+	list_push(&node->admin, &w->link);
+	if (ask->verb == SF__ADMIN_REQUEST__VERB__KILL) {
+		admin_answer(node, w, RES_OK);
+		node->exiting = true;
+		effect_add(node, EFF_EXIT)->text = "killed by an operator";
+	}
+}
+
+void admin_client_lost(struct node *node, uint64_t conn)
+{
+	list_each(l, &node->admin) {
+		struct admin_wait *w = list_item(l, struct admin_wait, link);
+		if (w->conn == conn)
+			w->conn = 0;
+	}
+}
+
+void admin_destroy(struct node *node)
+{
+	struct list *l;
+
+	while ((l = list_pop(&node->admin))) {
+		struct admin_wait *w = list_item(l, struct admin_wait, link);
+		sf__admin_request__free_unpacked(w->ask, NULL);
+		msg_destroy(w->req);
+		free(w);
+	}
+}
+
+/* The new cluster's id: needs to differ from any other's, not to be secret. */
+static uint64_t cluster_id_make(const struct node *node)
+{
+	uint64_t id = hash64(node->config.info.incarnation ^ hash64(node->wall ^ hash64(node->now)));
+
+	return id ? id : 1;
+}
+
+static bool admin_format(struct node *node, struct admin_wait *w)
+{
+	const Sf__AdminRequest *ask = w->ask;
+	struct map *map;
+
+	if (node->map && !ask->force) {
+		admin_refuse(node, w, RES_EXISTS, "the cluster is formatted already");
+		return false;
+	}
+	struct format_options opt = {
+		.cluster = cluster_id_make(node),
+		.now_s = node->wall,
+		.k = ask->k,
+		.m = ask->m,
+		.object_shift = ask->object_shift,
+		.grace_ms = ask->grace_ms,
+		.same_node_ok = ask->same_node_ok,
+	};
+	if (map_format(&opt, node->live, node->live_count, &map, w->text) < 0) {
+		admin_answer(node, w, RES_INVALID);
+		return false;
+	}
+	w->proposed = true;
+	propose_map(node, map);
+	return true;
+}
+
+static bool event_from_request(const struct admin_wait *w, struct map_event *ev)
+{
+	const Sf__AdminRequest *ask = w->ask;
+
+	memset(ev, 0, sizeof(*ev));
+	switch (ask->verb) {
+	case SF__ADMIN_REQUEST__VERB__SHUTDOWN:
+		ev->type = MAP_EV_FLAGS;
+		ev->set_flags = MAP_SHUTDOWN;
+		return true;
+	case SF__ADMIN_REQUEST__VERB__RECOVERY:
+		ev->type = MAP_EV_FLAGS;
+		ev->set_flags = ask->enable ? 0 : MAP_RECOVERY_DISABLED;
+		ev->clear_flags = ask->enable ? MAP_RECOVERY_DISABLED : 0;
+		return true;
+	case SF__ADMIN_REQUEST__VERB__GRACE:
+		ev->type = MAP_EV_GRACE;
+		ev->grace_ms = ask->grace_ms;
+		return true;
+	case SF__ADMIN_REQUEST__VERB__POOL:
+		ev->type = MAP_EV_POOL;
+		ev->k = ask->k;
+		ev->m = ask->m;
+		ev->object_shift = ask->object_shift;
+		ev->same_node_ok = ask->same_node_ok;
+		return true;
+	case SF__ADMIN_REQUEST__VERB__DISK_FAIL:
+		ev->type = MAP_EV_DISK_FAILED;
+		ev->disk = ask->disk;
+		return true;
+	case SF__ADMIN_REQUEST__VERB__WEIGHT:
+		ev->type = MAP_EV_WEIGHT;
+		ev->disk = ask->disk;
+		ev->weight = ask->weight;
+		return true;
+	default:
+		return false;
+	}
+}
+
+static uint32_t pool_like(const struct map *map, const struct map_event *ev)
+{
+	for (uint32_t i = map->pool_count; i-- > 0;) {
+		const struct map_pool *p = &map->pools[i];
+		if (p->id != POOL_META && p->k == ev->k && p->m == ev->m && (!ev->object_shift || p->object_shift == ev->object_shift))
+			return p->id;
+	}
+	return 0;
+}
+
+static bool admin_propose(struct node *node, struct admin_wait *w)
+{
+	struct map_event ev;
+
+	if (w->ask->verb == SF__ADMIN_REQUEST__VERB__FORMAT)
+		return admin_format(node, w);
+	if (!node->map) {
+		admin_refuse(node, w, RES_NOT_FORMATTED, "the cluster is not formatted yet");
+		return false;
+	}
+	if (!event_from_request(w, &ev)) {
+		admin_refuse(node, w, RES_INVALID, "this release does not know that request");
+		return false;
+	}
+	ev.now_s = node->wall;
+	if (ev.type == MAP_EV_POOL && (w->pool = pool_like(node->map, &ev))) {
+		admin_answer(node, w, RES_OK);
+		return false;
+	}
+	struct map *next = map_apply(node->map, &ev);
+	if (!next) { /* nothing to change, or not possible */
+		bool impossible = ev.type == MAP_EV_POOL;
+		admin_refuse(node, w, impossible ? RES_INVALID : RES_OK,
+		             impossible ? "the cluster cannot hold that redundancy" : "");
+		return false;
+	}
+	if (ev.type == MAP_EV_POOL)
+		w->pool = pool_like(next, &ev);
+	w->proposed = true;
+	propose_map(node, next);
+	return true;
+}
+
+bool admin_next_event(struct node *node)
+{
+	list_each_safe(l, &node->admin) {
+		struct admin_wait *w = list_item(l, struct admin_wait, link);
+		if (!w->proposed && admin_propose(node, w))
+			return true;
+	}
+	return false;
+}
+
+void admin_proposed(struct node *node, int result)
+{
+	list_each_safe(l, &node->admin) {
+		struct admin_wait *w = list_item(l, struct admin_wait, link);
+		if (!w->proposed)
+			continue;
+		if (result == 0) {
+			admin_answer(node, w, RES_OK);
+		} else {
+			w->proposed = false; /* somebody else's map won: on top of that one, again */
+			w->pool = 0;
+		}
+	}
+}
+
+static int node_by_id(const void *a, const void *b)
+{
+	const struct map_node *x = a, *y = b;
+
+	return x->id < y->id ? -1 : x->id > y->id;
+}
+
+static int disk_by_id(const void *a, const void *b)
+{
+	const struct map_disk *x = a, *y = b;
+
+	return x->id < y->id ? -1 : x->id > y->id;
+}
+
+/* The live set as a map, for asking who is there before there is a cluster. */
+void nodes_handle(struct node *node, uint64_t conn, struct msg *msg)
+{
+	struct msg *reply = msg_create_reply(msg, RES_OK);
+	struct map map = {.epoch = 1, .cluster = node->map ? node->map->cluster : 1, .node_count = node->live_count};
+	uint32_t room = 0;
+	uint8_t *bytes;
+	size_t len;
+
+	for (uint32_t i = 0; i < node->live_count; i++)
+		room += node->live[i].disk_count;
+	map.nodes = xcalloc(node->live_count + 1, sizeof(*map.nodes));
+	map.disks = xcalloc(room + 1, sizeof(*map.disks));
+	for (uint32_t i = 0; i < node->live_count; i++) {
+		const struct node_info *info = &node->live[i];
+		struct map_node *n = &map.nodes[i];
+		n->id = info->id;
+		n->incarnation = info->incarnation;
+		memcpy(n->addr, info->addr, sizeof(n->addr));
+		n->port = info->port;
+		n->zone = info->zone;
+		n->flags = NODE_UP | (info->gateway ? NODE_GATEWAY : 0);
+		for (uint32_t d = 0; d < info->disk_count; d++)
+			map.disks[map.disk_count++] =
+				(struct map_disk){.id = info->disks[d].id, .node = info->id, .weight = info->disks[d].weight};
+	}
+	qsort(map.nodes, map.node_count, sizeof(*map.nodes), node_by_id);
+	qsort(map.disks, map.disk_count, sizeof(*map.disks), disk_by_id);
+	map_encode(&map, &bytes, &len);
+	free(map.nodes);
+	free(map.disks);
+	reply->blob = bytes;
+	reply->blob_len = len;
+	node_reply(node, conn, reply);
+	msg_destroy(msg);
+}

@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * Rebuilding shards. Driven by each PG's primary, most endangered objects first, a bounded number at once, fewer while
+ * clients are served. One recovery reads k shards (or the lost shard itself where an earlier holder still has it),
+ * decodes all that is lost together and pushes each to its slot. The object stays readable; writers wait for it.
+ */
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/base/math.h"
+#include "lib/base/mem.h"
+#include "sheep/core/core.h"
+
+enum { BLOCKED_MS = 3000 };
+
+static void recovery_end(struct node *node, struct op *op)
+{
+	struct missing *m = op->missing;
+	struct pg *pg = op->pg;
+
+	m->running = false;
+	node->recovering--;
+	pg->running--;
+	op_finish(node, op, RES_OK);
+	if (m->need) {
+		missing_requeue(node, m);
+		if (m->blocked_until > node->now && !list_empty(&m->queue)) {
+			list_remove(&m->queue);
+			list_push(&node->blocked, &m->queue);
+		}
+		/* A target is full: whoever waits to write hears it now. */
+		struct list *l;
+		while (m->blocked_until > node->now && (l = list_pop(&m->waiting)))
+			op_finish(node, list_item(l, struct op, link), RES_NOSPACE);
+		return;
+	}
+	node->stat.recovered_objects++;
+	missing_free(node, m);
+	pg_check_clean(node, pg);
+}
+
+static void push_answer(struct node *node, struct call *call, struct msg *reply)
+{
+	struct op *op = call->ctx;
+	struct missing *m = op->missing;
+	uint64_t bit = slot_bit(call->index);
+
+	if (reply->result == RES_OK) {
+		m->need &= ~bit;
+		m->have |= bit;
+		m->source[call->index] = call->index;
+	} else {
+		m->blocked_until = node->now + BLOCKED_MS;
+	}
+	if (--op->awaited == 0)
+		recovery_end(node, op);
+}
+
+/* Bytes up to the last one that is not zero: what lies behind is a hole on the other shards too. */
+static uint32_t used_length(const struct slice *s)
+{
+	const uint8_t *p = slice_data(s);
+	uint32_t len = s->len;
+
+	while (len >= 4096 && p[len - 1] == 0 && !memcmp(p + len - 4096, p + len - 4095, 4095))
+		len -= 4096;
+	while (len && !p[len - 1])
+		len--;
+	return len;
+}
+
+static void recovery_push(struct node *node, struct op *op)
+{
+	struct missing *m = op->missing;
+	struct pg *pg = op->pg;
+
+	op->awaited = __builtin_popcountll(m->need);
+	assert(op->awaited);
+	for (uint32_t i = 0; i < pg->n; i++) {
+		if (!(m->need & slot_bit(i)))
+			continue;
+		struct msg *push = pg_msg(node, pg, MSG_SHARD_PUSH);
+		push->oid = m->oid;
+		push->shard = i;
+		push->version = m->version;
+		push->shard_flags = m->tombstone ? SHARD_DELETE : SHARD_REPLACE;
+		if (op->plan) {
+			struct slice s = plan_take(op->plan, i, 0, m->size);
+			uint32_t len = used_length(&s);
+			struct slice cut = slice_cut(&s, 0, len);
+			slice_drop(&s);
+			node->stat.recovered_bytes += len;
+			if (len) {
+				push->ranges[push->range_count++] = (struct shard_range){RANGE_DATA, 0, len};
+				payload_add(&push->payload, &cut);
+			} else {
+				slice_drop(&cut);
+			}
+		}
+		op_call(node, op, pg->slot_node[i], pg->slot_disk[i], push, push_answer, i);
+	}
+}
+
+static void recovery_read(struct node *node, struct op *op)
+{
+	struct missing *m = op->missing;
+
+	if (!m->version) /* met while serving; the shards tell */
+		m->version = plan_version(op->plan);
+	if (plan_mark_bad(node, op)) {
+		if (++op->tries > MAX_TRIES)
+			recovery_end(node, op);
+		else
+			op_restart(node, op);
+		return;
+	}
+	recovery_push(node, op);
+}
+
+static void recovery_run(struct node *node, struct op *op)
+{
+	struct missing *m = op->missing;
+	struct pg *pg = op->pg;
+
+	if (!m->need || m->unfound) {
+		recovery_end(node, op);
+		return;
+	}
+	if (m->tombstone || !m->size) {
+		recovery_push(node, op);
+		return;
+	}
+	op->plan = plan_create(recovery_read);
+	for (uint32_t i = 0; i < pg->n; i++)
+		if (m->need & slot_bit(i))
+			plan_add_shard(pg, m, op->plan, i, 0, m->size);
+	if (plan_seal(pg, m, op->plan))
+		plan_run(node, op);
+	else
+		recovery_end(node, op);
+}
+
+void recovery_start(struct node *node, struct missing *m)
+{
+	if (m->running || m->unfound || !m->need)
+		return;
+	if (!node->recovering && !node->stat.recovery_started) {
+		node->stat.recovery_started = node->now;
+		node->stat.recovered_objects = node->stat.recovered_bytes = 0;
+		node->stat.rate_at = node->now;
+		node->stat.rate_bytes = node->stat.rate = 0;
+	}
+	m->running = true;
+	list_remove(&m->queue);
+	node->recovering++;
+	m->pg->running++;
+	struct op *op = op_create(node, m->pg, 0, NULL, recovery_run, false);
+	op->missing = m;
+	op_start(node, op);
+}
+
+static struct missing *recovery_next(struct node *node)
+{
+	for (uint32_t r = 0; r <= MAX_PARITY; r++)
+		if (!list_empty(&node->recover[r]))
+			return list_item(node->recover[r].next, struct missing, queue);
+	return NULL;
+}
+
+static void recovery_rate(struct node *node)
+{
+	uint64_t elapsed = node->now - node->stat.rate_at;
+
+	if (!node->stat.recovery_started || elapsed < 1000)
+		return;
+	node->stat.rate = (node->stat.recovered_bytes - node->stat.rate_bytes) * 1000 / elapsed;
+	node->stat.rate_bytes = node->stat.recovered_bytes;
+	node->stat.rate_at = node->now;
+	if (!node->recovering && !recovery_next(node) && list_empty(&node->blocked))
+		node->stat.recovery_started = node->stat.rate = 0;
+}
+
+void recovery_pump(struct node *node)
+{
+	uint32_t max = node->config.recovery_max ? node->config.recovery_max : RECOVERY_DEFAULT;
+	uint32_t limit = node->client_ops ? MIN(max, (uint32_t)RECOVERY_BUSY) : max;
+	struct missing *m;
+
+	if (!node->map || (node->map->flags & MAP_RECOVERY_DISABLED))
+		return;
+	while (node->recovering < limit && (m = recovery_next(node)))
+		recovery_start(node, m);
+}
+
+void recovery_tick(struct node *node)
+{
+	list_each_safe(l, &node->blocked) {
+		struct missing *m = list_item(l, struct missing, queue);
+		if (m->blocked_until <= node->now)
+			missing_requeue(node, m);
+	}
+	recovery_rate(node);
+}

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * The holder's side: a primary asks, one of our disks answers.
+ *
+ * The promise of peering lives here: once our map has a newer interval of a PG, requests of an older
+ * one are refused. Since PG_QUERY of epoch e is only answered with a map of at least e, whoever was queried
+ * can no longer be used by an older primary.
+ */
+#include <stdlib.h>
+
+#include "lib/base/mem.h"
+#include "sheep/core/core.h"
+
+struct replica_ctx {
+	uint64_t from;
+	bool is_client;
+};
+
+static void replica_answer(struct node *node, const struct replica_ctx *to, struct msg *reply)
+{
+	reply->epoch = node->map ? node->map->epoch : 0;
+	if (to->is_client)
+		node_reply(node, to->from, reply);
+	else
+		node_send(node, to->from, reply);
+}
+
+static void replica_job_done(struct node *node, struct disk_job *job)
+{
+	struct replica_ctx *ctx = job->ctx;
+	struct msg *reply = job->reply;
+	enum msg_type type = job->req->type;
+
+	if (reply->result != RES_OK)
+		payload_fini(&reply->payload);
+	job->reply = NULL;
+	if (type == MSG_PG_COMMIT || type == MSG_PG_DROP)
+		msg_destroy(reply); /* one-way, or nobody waits */
+	else
+		replica_answer(node, ctx, reply);
+	free(ctx);
+	disk_job_free(job);
+}
+
+static void replica_refuse(struct node *node, const struct replica_ctx *to, struct msg *msg, uint32_t result)
+{
+	if (msg->type != MSG_PG_COMMIT && msg->type != MSG_PG_STRAY)
+		replica_answer(node, to, msg_create_reply(msg, result));
+	msg_destroy(msg);
+}
+
+void replica_handle(struct node *node, uint64_t from, bool is_client, struct msg *msg)
+{
+	struct replica_ctx to = {from, is_client};
+	struct pg_slot *slot = node_pg_slot(node, msg->pool, msg->pg);
+	const struct disk_state *disk = node_disk(node, msg->disk);
+
+	if (!slot || !disk)
+		return replica_refuse(node, &to, msg, node->map && msg->epoch > node->map->epoch ? RES_AGAIN : RES_DENIED);
+	if (disk->failed)
+		return replica_refuse(node, &to, msg, RES_IO);
+	if (node->adopting)
+		return replica_refuse(node, &to, msg, RES_AGAIN);
+	if (!is_client && (msg->epoch < slot->interval_start || msg->epoch < slot->promised))
+		return replica_refuse(node, &to, msg, RES_STALE);
+	if (msg->type == MSG_PG_QUERY)
+		slot->promised = msg->epoch;
+	if (msg->type == MSG_SHARD_READ && (msg->length == 0 || msg->length > BUF_MAX))
+		return replica_refuse(node, &to, msg, RES_INVALID);
+
+	struct replica_ctx *ctx = xmemdup(&to, sizeof(to));
+	disk_job_start(node, msg->disk, msg, replica_job_done, ctx);
+}

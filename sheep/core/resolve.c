@@ -1,0 +1,243 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * What counts as an object's state, decided from the listings of all members that were heard.
+ *
+ * Versions are looked at from the newest down. A version
+ *   - on at least k shards, or known committed, or a tombstone nobody rules out, stands: it is rolled forward;
+ *   - that a heard slot of its own interval lacks was never acknowledged: it is taken back, the next older is looked at;
+ *   - older than the last clean epoch that a slot of that epoch lacks is a left-over of a deleted object: dropped;
+ *   - otherwise cannot be decided: the object is unfound and waits, while the rest of the PG serves.
+ */
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/base/math.h"
+#include "lib/base/mem.h"
+#include "sheep/core/core.h"
+
+/* All that was listed about one object. */
+struct found {
+	uint64_t oid;
+	uint32_t count;
+	struct { uint32_t member; const struct shard_entry *e; } v[PG_MAX_MEMBERS * 4];
+};
+
+static bool entry_has(const struct shard_entry *e, uint64_t version)
+{
+	return e->version == version || e->pending == version;
+}
+
+static uint64_t newest_below(const struct found *f, uint64_t limit)
+{
+	uint64_t best = 0;
+
+	for (uint32_t i = 0; i < f->count; i++) {
+		if (f->v[i].e->version < limit)
+			best = MAX(best, f->v[i].e->version);
+		if (f->v[i].e->pending < limit)
+			best = MAX(best, f->v[i].e->pending);
+	}
+	return best;
+}
+
+static bool member_has(const struct found *f, uint32_t member, uint64_t version)
+{
+	for (uint32_t i = 0; i < f->count; i++)
+		if (f->v[i].member == member && entry_has(f->v[i].e, version))
+			return true;
+	return false;
+}
+
+/* Some heard slot of that epoch lacks the version. */
+static bool epoch_lacks(struct node *node, struct pg *pg, const struct found *f, uint32_t epoch, uint64_t version)
+{
+	const uint64_t *disks;
+	uint64_t live;
+
+	if (!epoch_slots(node_epoch(node, epoch), pg->pool, pg->number, &disks, &live))
+		return false;
+	for (uint32_t i = 0; i < pg->n; i++) {
+		struct member *mb = live & slot_bit(i) ? member_find(pg, disks[i]) : NULL;
+		if (mb && mb->answered && !member_has(f, mb - pg->members, version))
+			return true;
+	}
+	return false;
+}
+
+static void undo_add(struct pg *pg, uint32_t member, const struct shard_entry *e, uint64_t version)
+{
+	pg->undo = xrealloc(pg->undo, (pg->undo_count + 1) * sizeof(*pg->undo));
+	pg->undo[pg->undo_count++] = (struct undo){
+		.member = member,
+		.shard = e->shard,
+		.oid = e->oid,
+		.version = version,
+		.remove = e->version == version,
+	};
+}
+
+bool undo_listed(const struct pg *pg, uint64_t version, uint64_t oid)
+{
+	for (uint32_t i = 0; i < pg->undo_count; i++)
+		if (pg->undo[i].version == version && pg->undo[i].oid == oid)
+			return true;
+	return false;
+}
+
+static void reject(struct pg *pg, const struct found *f, uint64_t version)
+{
+	for (uint32_t i = 0; i < f->count; i++)
+		if (entry_has(f->v[i].e, version))
+			undo_add(pg, f->v[i].member, f->v[i].e, version);
+}
+
+struct verdict {
+	uint64_t version, size, have;
+	bool committed, tombstone, undecided;
+};
+
+static void verdict_fill(const struct found *f, uint64_t version, struct verdict *v)
+{
+	memset(v, 0, sizeof(*v));
+	v->version = version;
+	for (uint32_t i = 0; i < f->count; i++) {
+		const struct shard_entry *e = f->v[i].e;
+		if (!entry_has(e, version))
+			continue;
+		v->committed = v->committed || e->version == version;
+		v->tombstone = v->tombstone ||
+		               (e->flags & (e->version == version ? ENTRY_TOMBSTONE : ENTRY_PENDING_TOMBSTONE));
+		v->size = MAX(v->size, e->size);
+		if (!(e->flags & ENTRY_DAMAGED))
+			v->have |= slot_bit(e->shard);
+	}
+}
+
+/* The version that stands; version 0: none does. */
+static void decide(struct node *node, struct pg *pg, const struct found *f, struct verdict *v)
+{
+	uint64_t version = UINT64_MAX;
+
+	while ((version = newest_below(f, version))) {
+		uint32_t epoch = version_epoch(version);
+		verdict_fill(f, version, v);
+		if (epoch < pg->clean_epoch && epoch_lacks(node, pg, f, pg->clean_epoch, version)) {
+			reject(pg, f, version);
+			continue;
+		}
+		if (v->committed || (!v->tombstone && (uint32_t)__builtin_popcountll(v->have) >= pg->k))
+			return;
+		if (epoch_lacks(node, pg, f, epoch, version)) {
+			reject(pg, f, version);
+			continue;
+		}
+		v->undecided = !v->tombstone;
+		return;
+	}
+	memset(v, 0, sizeof(*v));
+}
+
+/* Where each shard of the version is: in its slot, else on an earlier holder. */
+static void fill_sources(struct pg *pg, const struct found *f, struct missing *m)
+{
+	m->have = 0;
+	for (uint32_t i = 0; i < f->count; i++) {
+		const struct shard_entry *e = f->v[i].e;
+		int32_t slot = pg->members[f->v[i].member].slot;
+		if (!entry_has(e, m->version) || (e->flags & ENTRY_DAMAGED) || e->shard >= pg->n)
+			continue;
+		bool in_place = slot == (int32_t)e->shard;
+		if (in_place || !(m->have & slot_bit(e->shard)))
+			m->source[e->shard] = f->v[i].member;
+		m->have |= slot_bit(e->shard);
+	}
+}
+
+/* Live slots whose own shard is not at the version. */
+static uint64_t slots_lacking(const struct pg *pg, const struct found *f, const struct verdict *v)
+{
+	uint64_t lacking = v->tombstone ? 0 : pg->live;
+
+	for (uint32_t i = 0; i < f->count; i++) {
+		const struct shard_entry *e = f->v[i].e;
+		int32_t slot = pg->members[f->v[i].member].slot;
+		if (slot < 0 || slot != (int32_t)e->shard)
+			continue;
+		if (entry_has(e, v->version) && !(e->flags & ENTRY_DAMAGED))
+			lacking &= ~slot_bit(slot);
+		else if (v->tombstone) /* who never had the object needs no tombstone */
+			lacking |= slot_bit(slot);
+	}
+	return lacking;
+}
+
+static void resolve_object(struct node *node, struct pg *pg, const struct found *f)
+{
+	struct verdict v;
+
+	for (uint32_t i = 0; i < f->count; i++) {
+		struct member *mb = &pg->members[f->v[i].member];
+		if (mb->slot >= 0 && (uint32_t)mb->slot != f->v[i].e->shard)
+			mb->wrong_shards = true;
+	}
+	decide(node, pg, f, &v);
+	if (!v.version)
+		return;
+	pg->max_version = MAX(pg->max_version, v.version);
+	if (v.undecided)
+		pg->commit_cap = MIN(pg->commit_cap, v.version - 1);
+	if (!v.tombstone)
+		pg->object_count++;
+	else
+		pg->tombstones = true;
+	uint64_t need = slots_lacking(pg, f, &v);
+	if (!need && !v.undecided)
+		return;
+	struct missing *m = missing_add(node, pg, f->oid, v.version);
+	m->size = MIN(v.size, m->size);
+	m->tombstone = v.tombstone;
+	m->unstable = !v.committed;
+	m->need = need;
+	fill_sources(pg, f, m);
+	missing_requeue(node, m);
+}
+
+/* Merges the members' listings, all sorted by object. */
+void resolve_objects(struct node *node, struct pg *pg)
+{
+	uint32_t *at = xcalloc(pg->member_count, sizeof(*at));
+	struct found *f = xcalloc(1, sizeof(*f));
+
+	for (;;) {
+		bool any = false;
+		f->oid = UINT64_MAX;
+		f->count = 0;
+		for (uint32_t i = 0; i < pg->member_count; i++)
+			if (at[i] < pg->members[i].entry_count) {
+				f->oid = MIN(f->oid, pg->members[i].entries[at[i]].oid);
+				any = true;
+			}
+		if (!any)
+			break;
+		for (uint32_t i = 0; i < pg->member_count; i++) {
+			struct member *mb = &pg->members[i];
+			for (; at[i] < mb->entry_count && mb->entries[at[i]].oid == f->oid; at[i]++) {
+				if (f->count == ARRAY_LEN(f->v) || mb->entries[at[i]].shard >= pg->n)
+					continue;
+				f->v[f->count].member = i;
+				f->v[f->count++].e = &mb->entries[at[i]];
+			}
+		}
+		if (f->count)
+			resolve_object(node, pg, f);
+	}
+	free(f);
+	free(at);
+	for (uint32_t i = 0; i < pg->member_count; i++) {
+		free(pg->members[i].entries);
+		pg->members[i].entries = NULL;
+		pg->members[i].entry_count = pg->members[i].entry_capacity = 0;
+	}
+}

@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* What a node knows: of itself, and of the PGs it is primary of. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/base/math.h"
+#include "lib/base/mem.h"
+#include "lib/wire/sheepfold.pb-c.h"
+#include "sheep/core/core.h"
+
+enum { UNFOUND_SHOWN = 100 };
+
+static void count_state(const struct node *node, const struct pg *pg, Sf__NodeStatus__PgCounts *c)
+{
+	uint32_t live = __builtin_popcountll(pg->live);
+
+	c->total++;
+	if (pg->state == PG_DOWN || live < pg->k)
+		c->down++;
+	else if (pg->state != PG_ACTIVE)
+		c->peering++;
+	else if (live < pg_min_live(node, pg))
+		c->halted++;
+	else if (pg->missing.count)
+		c->recovering++;
+	else if (live < pg->n)
+		c->degraded++;
+	else
+		c->clean++;
+}
+
+static void count_missing(const struct pg *pg, Sf__NodeStatus *s)
+{
+	uint32_t cursor = 0;
+
+	for (struct hnode *h = NULL; (h = htab_walk(&pg->missing, &cursor, h));) {
+		const struct missing *m = container_of(h, struct missing, by_oid);
+		if (m->unfound) {
+			s->objects_unfound++;
+			if (s->n_unfound_oids < UNFOUND_SHOWN)
+				s->unfound_oids[s->n_unfound_oids++] = m->oid;
+			continue;
+		}
+		if (m->tombstone)
+			continue;
+		s->objects_by_redundancy[missing_redundancy(m)]++;
+		s->objects_missing++;
+		s->bytes_missing += m->size * __builtin_popcountll(m->need);
+	}
+}
+
+static void count_pgs(struct node *node, Sf__NodeStatus *s)
+{
+	for (uint32_t i = 0; i < node->pool_count; i++)
+		for (uint32_t j = 0; j < node->pools[i].pg_count; j++) {
+			struct pg *pg = node->pools[i].pgs[j].pg;
+			if (!pg)
+				continue;
+			uint32_t live = __builtin_popcountll(pg->live);
+			uint64_t before = s->objects_missing + s->objects_unfound;
+			count_state(node, pg, s->pgs);
+			count_missing(pg, s);
+			uint64_t whole = pg->object_count - (s->objects_missing + s->objects_unfound - before);
+			if (pg->state == PG_ACTIVE && pg->object_count && live >= pg->k)
+				s->objects_by_redundancy[live - pg->k] += whole;
+		}
+}
+
+static void fill_disk(const struct node *node, uint32_t i, Sf__NodeStatus__Disk *d)
+{
+	const struct disk_state *st = &node->disks[i];
+
+	sf__node_status__disk__init(d);
+	d->id = st->id;
+	d->path = node->config.disk_paths ? (char *)node->config.disk_paths[i] : (char *)"";
+	d->size_bytes = st->usage.size_bytes;
+	d->used_bytes = st->usage.used_bytes;
+	d->live_bytes = st->usage.live_bytes;
+	d->avail_bytes = st->usage.avail_bytes;
+	d->failed = st->failed;
+	d->shards = st->usage.shards;
+	d->checksum_errors = st->usage.checksum_errors;
+	d->repaired = st->repaired;
+}
+
+static void fill_activity(struct node *node, Sf__NodeStatus *s)
+{
+	s->node = node->config.info.id;
+	s->epoch = node->map ? node->map->epoch : 0;
+	s->version = node->config.version ? (char *)node->config.version : (char *)"";
+	s->uptime_ms = node->now - node->started_ms;
+	s->recovered_objects = node->stat.recovered_objects;
+	s->recovered_bytes = node->stat.recovered_bytes;
+	s->recovery_rate_bytes_s = node->stat.rate;
+	s->recovery_started_ms_ago = node->stat.recovery_started ? node->now - node->stat.recovery_started + 1 : 0;
+	s->client_ops = node->stat.ops;
+	s->client_bytes_written = node->stat.written;
+	s->client_bytes_read = node->stat.read;
+	s->client_inflight = node->client_ops;
+	s->pool_bytes = buf_pool_used_bytes(node->config.pool);
+}
+
+void status_handle(struct node *node, uint64_t conn, struct msg *msg)
+{
+	struct msg *reply = msg_create_reply(msg, RES_OK);
+	Sf__NodeStatus s = SF__NODE_STATUS__INIT;
+	Sf__NodeStatus__PgCounts pgs = SF__NODE_STATUS__PG_COUNTS__INIT;
+	Sf__NodeStatus__Disk *disks = xcalloc(node->config.info.disk_count + 1, sizeof(*disks));
+	Sf__NodeStatus__Disk **list = xcalloc(node->config.info.disk_count + 1, sizeof(*list));
+	uint64_t by_redundancy[MAX_PARITY + 1] = {0}, unfound[UNFOUND_SHOWN];
+
+	s.pgs = &pgs;
+	s.objects_by_redundancy = by_redundancy;
+	s.n_objects_by_redundancy = MAX_PARITY + 1;
+	s.unfound_oids = unfound;
+	count_pgs(node, &s);
+	fill_activity(node, &s);
+	for (uint32_t i = 0; i < node->config.info.disk_count; i++) {
+		fill_disk(node, i, &disks[i]);
+		list[i] = &disks[i];
+	}
+	s.disks = list;
+	s.n_disks = node->config.info.disk_count;
+	reply->blob_len = sf__node_status__get_packed_size(&s);
+	reply->blob = xmalloc(reply->blob_len);
+	sf__node_status__pack(&s, reply->blob);
+	free(list);
+	free(disks);
+	node_reply(node, conn, reply);
+	msg_destroy(msg);
+}
