@@ -9,10 +9,11 @@
 /*
  * Placement: pure functions of the map, integer arithmetic only, the same on every machine.
  *
- * Object -> PG by hash; PG -> k+m slots, each a disk, by weighted rendezvous hashing (straw2; Weil 2006,
- * "CRUSH") level by level (zone, node, disk) with deferred acceptance (Gale, Shapley 1962) where slots want
- * the same candidate. Only disks that are neither failed nor of an "out" node, nor of a gateway, take part; whether
- * a node is up plays no role here.
+ * Object -> PG by hash; PG -> k+m slots, each a disk, by weighted rendezvous hashing (straw2; Weil
+ * 2006, "CRUSH") with deferred acceptance (Gale, Shapley 1962) where slots want the same zone or
+ * node; place_match.c says how. Disks that failed, and those of an "out" node, hold no slot, but
+ * still influence who does, so that nothing moves twice. Those of a gateway play no role. Nor does
+ * it whether a node is up.
  */
 
 /* The PG of an object. */
