@@ -2,6 +2,8 @@ noinst_LIBRARIES += lib/wire/libwire.a
 lib_wire_libwire_a_SOURCES = \
 	lib/wire/codec.c \
 	lib/wire/codec.h \
+	lib/wire/codec_foreign.c \
+	lib/wire/codec_foreign.h \
 	lib/wire/header.c \
 	lib/wire/header.h \
 	lib/wire/msg.c \

@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef SF_CLIENT_INODE_H
+#define SF_CLIENT_INODE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "include/sheepfold.h"
+
+/*
+ * Object ids and the inode.
+ *
+ * Object id, 64 bit: type in the top nibble (data 0, inode 8), 24-bit volume id at bits 32..55, index in bits 0..31.
+ *
+ * The inode of a volume is a linear byte space cut into objects of the metadata pool's object size (oid index 0, 1, ...):
+ * a header of INODE_HEADER_LEN bytes, then the map, 4 bytes (little-endian) per data object: the volume id that
+ * owns the object, 0 = not allocated. With 4 MiB objects one inode object describes nearly 4 TiB of volume.
+ *
+ * Header, little-endian, unused bytes 0:
+ *
+ *   off len
+ *     0   8  magic "SFinode1"
+ *     8   4  CRC32C of bytes 12..4095
+ *    12   4  header version (1)
+ *    16   4  flags (INODE_*)
+ *    20   4  volume id
+ *    24   8  size in bytes
+ *    32   8  created, seconds since 1970
+ *    40   8  changed, seconds since 1970
+ *    48   4  data strips (k)
+ *    52   4  parity strips (m)
+ *    56   4  pool id
+ *    60   4  object shift
+ *    64   4  parent volume id, 0 = none
+ *    68   4  snapshot id, 0 = working volume
+ *    72   8  creator: random, tells a creation that is retried its own work again
+ *    80  256 name, NUL-terminated
+ *   336  256 tag, NUL-terminated
+ *
+ * A volume id is the FNV-1a hash of the name modulo 2^24, probing upward while the inode there is another's. So that a
+ * deleted volume leaves no hole in front of others, its header stays with INODE_DELETED for as long as the next id is
+ * taken. INODE_DELETING: some data objects may still be there; the id is not given out again.
+ */
+enum {
+	INODE_HEADER_LEN = 4096,
+	INODE_VERSION = 1,
+	INODE_DELETING = 1 << 0,
+	INODE_DELETED = 1 << 1, /* only keeps the probe chain together */
+
+	VOLUME_ID_BITS = 24,
+	VOLUME_ID_MASK = (1 << VOLUME_ID_BITS) - 1,
+	OBJECT_SHIFT_MIN = 16,
+	OBJECT_SHIFT_MAX = 24,
+	VOLUME_MAX_OBJECTS_SHIFT = 32, /* the index has 32 bits */
+};
+
+struct inode {
+	uint32_t flags;
+	uint64_t changed_s;
+	uint64_t creator;
+	struct sf_volume_info info; /* used_bytes and shared_bytes are not part of the header */
+};
+
+void inode_encode(const struct inode *inode, uint8_t bytes[INODE_HEADER_LEN]);
+/* -SF_EFORMAT: not a header, or one whose values no volume can have; ret untouched. -SF_ECORRUPT: checksum. */
+int inode_decode(const uint8_t bytes[INODE_HEADER_LEN], struct inode *ret);
+
+/* "" when the name may be given to a volume, else what is wrong with it. */
+const char *volume_name_fault(const char *name);
+uint32_t volume_id_of_name(const char *name);
+uint32_t volume_id_next(uint32_t id);
+
+uint64_t oid_data(uint32_t volume, uint32_t index);
+uint64_t oid_inode(uint32_t volume, uint32_t part);
+bool oid_is_inode(uint64_t oid);
+uint32_t oid_volume(uint64_t oid);
+uint32_t oid_index(uint64_t oid);
+
+/* Number of data objects of a volume. */
+static inline uint64_t volume_objects(uint64_t size_bytes, uint32_t object_shift)
+{
+	return (size_bytes >> object_shift) + ((size_bytes & ((1ull << object_shift) - 1)) != 0);
+}
+
+/* Where the map entry of a data object is in the inode's linear space. */
+static inline uint64_t inode_map_pos(uint64_t index)
+{
+	return INODE_HEADER_LEN + 4 * index;
+}
+
+#endif

@@ -1,0 +1,368 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <assert.h>
+#include <errno.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "client/lib/cluster.h"
+#include "client/lib/error.h"
+#include "client/lib/inode.h"
+#include "client/lib/volume.h"
+#include "lib/base/math.h"
+#include "lib/base/mem.h"
+
+/*
+ * Reading and writing. An operation (struct io) is cut at object boundaries into parts; up to `window` of them are
+ * under way. A write to an object that the map does not show yet also changes the map, at the same time, and counts
+ * as done when both are durable.
+ *
+ * The map says where an object is read from; one that it does not show is asked for all the same, because
+ * another client may have written it since: it answers with zeros if not.
+ */
+enum io_kind { IO_READ, IO_WRITE, IO_DISCARD, IO_FLUSH, IO_DRAIN };
+
+struct io {
+	struct task task;
+	struct list link; /* in volume->ordered, but for reads */
+	struct sf_volume *volume;
+	enum io_kind kind;
+	uint8_t *data;
+	uint64_t len, offset;
+	sf_callback done;
+	void *arg;
+	uint64_t next;      /* bytes cut into parts so far */
+	uint32_t under_way; /* parts */
+	bool loading;
+	struct volmap_load load;
+	int result;
+	char why[ERROR_TEXT_LEN];
+};
+
+struct part {
+	struct request req;
+	struct volmap_waiter waiter;
+	struct io *io;
+	uint64_t index;
+	uint32_t pending; /* answers to wait for */
+	bool whole;       /* a discard of all there is in the object */
+};
+
+struct piece piece_first(uint64_t offset, uint64_t len, uint32_t object_shift)
+{
+	uint64_t size = 1ull << object_shift;
+	uint64_t in_object = offset & (size - 1);
+
+	return (struct piece){
+		.index = offset >> object_shift,
+		.offset = (uint32_t)in_object,
+		.length = (uint32_t)MIN(len, size - in_object),
+	};
+}
+
+static void io_pump(struct io *io);
+
+/* ---- The end of an operation ------------------------------------------------------------------- */
+
+static void io_finish(struct io *io)
+{
+	sf_callback done = io->done;
+	void *arg = io->arg;
+	int result = io->result;
+
+	if (result < 0)
+		error_set(result, "%s", io->why);
+	else
+		error_clear();
+	free(io);
+	done(arg, result);
+}
+
+/* Flushes whose predecessors are all done, oldest first. */
+static void volume_settle(struct sf_volume *v)
+{
+	while (!list_empty(&v->ordered)) {
+		struct io *io = list_item(v->ordered.next, struct io, link);
+
+		if (io->kind != IO_FLUSH && io->kind != IO_DRAIN)
+			return;
+		if (io->kind == IO_DRAIN && v->reads > 0)
+			return;
+		list_remove(&io->link);
+		if (io->kind == IO_DRAIN) {
+			io_finish(io); /* the volume may be gone now */
+			return;
+		}
+		io_finish(io);
+	}
+}
+
+static void io_end(struct io *io)
+{
+	struct sf_volume *v = io->volume;
+
+	if (io->kind == IO_READ)
+		v->reads--;
+	else
+		list_remove(&io->link);
+	io_finish(io);
+	volume_settle(v);
+}
+
+static void io_fail(struct io *io, int err, const char *why)
+{
+	if (io->result == 0) {
+		io->result = err;
+		snprintf(io->why, sizeof(io->why), "%s", why);
+	}
+}
+
+/* ---- Parts ------------------------------------------------------------------------------------- */
+
+static void part_unhold(struct part *part)
+{
+	struct io *io = part->io;
+
+	if (--part->pending > 0)
+		return;
+	request_fini(&part->req);
+	free(part);
+	io->under_way--;
+	io_pump(io);
+}
+
+static void part_map_done(struct volmap_waiter *waiter, int err, const char *why)
+{
+	struct part *part = container_of(waiter, struct part, waiter);
+
+	if (err)
+		io_fail(part->io, err, why);
+	part_unhold(part);
+}
+
+static void part_set_owner(struct part *part, uint32_t owner)
+{
+	part->waiter.done = part_map_done;
+	if (!volmap_set(&part->io->volume->map, part->index, owner, &part->waiter))
+		part->pending++;
+}
+
+static void part_done(struct request *req)
+{
+	struct part *part = req->arg;
+
+	if (req->result == -ENOENT && req->type == MSG_OBJ_READ)
+		memset(req->rx, 0, req->length); /* absent reads as zeros */
+	else if (req->result < 0)
+		io_fail(part->io, req->result, req->why);
+	else if (part->whole)
+		part_set_owner(part, 0);
+	part_unhold(part);
+}
+
+static void part_start_discard(struct part *part, const struct piece *piece)
+{
+	const struct sf_volume_info *info = &part->io->volume->info;
+	uint64_t begin = piece->index << info->object_shift;
+	uint64_t object_len = MIN(info->size_bytes - begin, 1ull << info->object_shift);
+
+	part->whole = piece->offset == 0 && piece->length == object_len;
+	part->req.type = part->whole ? MSG_OBJ_DELETE : MSG_OBJ_ZERO;
+	part->req.length = part->whole ? 0 : piece->length;
+}
+
+static void part_start(struct io *io, const struct piece *piece)
+{
+	struct part *part = xmalloc(sizeof(*part));
+	struct sf_volume *v = io->volume;
+	struct request *req = &part->req;
+	uint32_t owner = volmap_owner(&v->map, piece->index);
+
+	*part = (struct part){ .io = io, .index = piece->index, .pending = 1 };
+	request_init(req, ROUTE_PRIMARY, MSG_OBJ_READ);
+	req->pool = v->info.pool;
+	req->oid = oid_data(v->info.id, (uint32_t)piece->index);
+	req->offset = piece->offset;
+	req->done = part_done;
+	req->arg = part;
+	switch (io->kind) {
+	case IO_READ:
+		if (owner)
+			req->oid = oid_data(owner, (uint32_t)piece->index);
+		req->rx = io->data + io->next;
+		req->length = piece->length;
+		break;
+	case IO_WRITE:
+		req->type = MSG_OBJ_WRITE;
+		req->tx = io->data + io->next;
+		req->tx_len = piece->length;
+		part_set_owner(part, v->info.id);
+		break;
+	default:
+		part_start_discard(part, piece);
+		if (!part->whole)
+			req->offset = piece->offset;
+		break;
+	}
+	request_submit(v->cluster, req);
+}
+
+static void io_loaded(struct volmap_load *load, int err, const char *why)
+{
+	struct io *io = container_of(load, struct io, load);
+
+	io->loading = false;
+	if (err)
+		io_fail(io, err, why);
+	io_pump(io);
+}
+
+static void io_pump(struct io *io)
+{
+	struct sf_volume *v = io->volume;
+
+	while (io->result == 0 && io->next < io->len && io->under_way < v->cluster->window && !io->loading) {
+		struct piece piece = piece_first(io->offset + io->next, io->len - io->next,
+		                                 v->info.object_shift);
+
+		io->load.done = io_loaded;
+		if (!volmap_load(&v->map, piece.index, &io->load)) {
+			io->loading = true;
+			break;
+		}
+		io->under_way++;
+		part_start(io, &piece);
+		io->next += piece.length;
+	}
+	if (io->under_way == 0 && !io->loading && (io->result < 0 || io->next == io->len))
+		io_end(io);
+}
+
+/* ---- Submission -------------------------------------------------------------------------------- */
+
+static void io_start(struct task *task)
+{
+	struct io *io = container_of(task, struct io, task);
+	struct sf_volume *v = io->volume;
+
+	if (io->kind == IO_READ)
+		v->reads++;
+	else
+		list_push(&v->ordered, &io->link);
+	if (io->kind == IO_FLUSH || io->kind == IO_DRAIN)
+		volume_settle(v);
+	else
+		io_pump(io);
+}
+
+static void io_refused(struct task *task)
+{
+	io_finish(container_of(task, struct io, task));
+}
+
+static void io_submit(struct sf_volume *v, enum io_kind kind, void *data, uint64_t len, uint64_t offset,
+                      sf_callback done, void *arg)
+{
+	struct io *io = xcalloc(1, sizeof(*io));
+
+	io->volume = v;
+	io->kind = kind;
+	io->data = data;
+	io->len = len;
+	io->offset = offset;
+	io->done = done;
+	io->arg = arg;
+	io->task.run = io_start;
+	if (!range_fits(offset, len, v->info.size_bytes)) {
+		io_fail(io, -EINVAL, "the range ends behind the end of the volume");
+		io->task.run = io_refused;
+	}
+	cluster_post(v->cluster, &io->task);
+}
+
+void sf_read_async(struct sf_volume *volume, void *data, size_t len, uint64_t offset, sf_callback done,
+                   void *arg)
+{
+	io_submit(volume, IO_READ, data, len, offset, done, arg);
+}
+
+void sf_write_async(struct sf_volume *volume, const void *data, size_t len, uint64_t offset,
+                    sf_callback done, void *arg)
+{
+	/* Only read from. */
+	io_submit(volume, IO_WRITE, (void *)(uintptr_t)data, len, offset, done, arg);
+}
+
+void sf_discard_async(struct sf_volume *volume, uint64_t len, uint64_t offset, sf_callback done, void *arg)
+{
+	io_submit(volume, IO_DISCARD, NULL, len, offset, done, arg);
+}
+
+void sf_flush_async(struct sf_volume *volume, sf_callback done, void *arg)
+{
+	io_submit(volume, IO_FLUSH, NULL, 0, 0, done, arg);
+}
+
+/* ---- Synchronous ------------------------------------------------------------------------------- */
+
+struct io_wait {
+	pthread_mutex_t lock;
+	pthread_cond_t cond;
+	bool done;
+	int result;
+	char why[ERROR_TEXT_LEN];
+};
+
+static void io_wait_done(void *arg, int result)
+{
+	struct io_wait *w = arg;
+
+	pthread_mutex_lock(&w->lock);
+	w->result = result;
+	snprintf(w->why, sizeof(w->why), "%s", sf_error());
+	w->done = true;
+	pthread_cond_signal(&w->cond);
+	pthread_mutex_unlock(&w->lock);
+}
+
+static int io_call(struct sf_volume *v, enum io_kind kind, void *data, uint64_t len, uint64_t offset)
+{
+	struct io_wait w = {
+		.lock = PTHREAD_MUTEX_INITIALIZER,
+		.cond = PTHREAD_COND_INITIALIZER,
+	};
+
+	assert(!cluster_is_io_thread(v->cluster));
+	io_submit(v, kind, data, len, offset, io_wait_done, &w);
+	pthread_mutex_lock(&w.lock);
+	while (!w.done)
+		pthread_cond_wait(&w.cond, &w.lock);
+	pthread_mutex_unlock(&w.lock);
+	return w.result < 0 ? error_set(w.result, "%s", w.why) : 0;
+}
+
+int sf_read(struct sf_volume *volume, void *data, size_t len, uint64_t offset)
+{
+	return io_call(volume, IO_READ, data, len, offset);
+}
+
+int sf_write(struct sf_volume *volume, const void *data, size_t len, uint64_t offset)
+{
+	return io_call(volume, IO_WRITE, (void *)(uintptr_t)data, len, offset);
+}
+
+int sf_discard(struct sf_volume *volume, uint64_t len, uint64_t offset)
+{
+	return io_call(volume, IO_DISCARD, NULL, len, offset);
+}
+
+int sf_flush(struct sf_volume *volume)
+{
+	return io_call(volume, IO_FLUSH, NULL, 0, 0);
+}
+
+int volume_drain(struct sf_volume *volume)
+{
+	return io_call(volume, IO_DRAIN, NULL, 0, 0);
+}
