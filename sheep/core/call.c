@@ -27,8 +27,8 @@ void disk_job_free(struct disk_job *job)
 	free(job);
 }
 
-void disk_job_start(struct node *node, uint64_t disk, struct msg *req,
-                    void (*done)(struct node *, struct disk_job *), void *ctx)
+struct disk_job *disk_job_start(struct node *node, uint64_t disk, struct msg *req,
+                                void (*done)(struct node *, struct disk_job *), void *ctx)
 {
 	struct disk_job *job = xcalloc(1, sizeof(*job));
 
@@ -43,6 +43,12 @@ void disk_job_start(struct node *node, uint64_t disk, struct msg *req,
 	job->done = done;
 	job->ctx = ctx;
 	effect_add(node, EFF_DISK)->disk_job = job;
+	return job;
+}
+
+void disk_job_discard(struct disk_job *job)
+{
+	disk_job_free(job);
 }
 
 static void call_finish(struct node *node, struct call *call, struct msg *reply)

@@ -70,6 +70,11 @@ static void code_done(struct node *node, struct compute_job *job)
 	c->done(node, op);
 }
 
+void compute_job_discard(struct compute_job *job)
+{
+	code_free(container_of(job, struct code_job, job));
+}
+
 struct code_job *code_create(struct node *node, struct op *op, uint32_t len)
 {
 	struct code_job *c = xcalloc(1, sizeof(*c));

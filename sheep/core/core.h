@@ -90,7 +90,8 @@ struct missing {
 	uint64_t need;           /* slots of this interval (with a disk that is up) that lack their shard */
 	uint8_t source[MAX_SHARDS]; /* member index where a shard of `have` is */
 	bool tombstone, unstable, unfound, running;
-	uint64_t blocked_until;  /* a target was full */
+	uint64_t blocked_until;  /* a push failed: not again before */
+	bool full;               /* because the target has no room */
 	struct list waiting;     /* struct op.link: operations that need it rebuilt first */
 };
 
@@ -311,8 +312,8 @@ void call_tick(struct node *node);
 /* Nobody hears of these any more. */
 void calls_cancel(struct node *node, struct list *calls);
 /* A request for one of our own disks on somebody's behalf; done gets the job with its reply. */
-void disk_job_start(struct node *node, uint64_t disk, struct msg *req, void (*done)(struct node *, struct disk_job *),
-                    void *ctx);
+struct disk_job *disk_job_start(struct node *node, uint64_t disk, struct msg *req,
+                                void (*done)(struct node *, struct disk_job *), void *ctx);
 void disk_job_free(struct disk_job *job);
 
 /* replica.c */

@@ -106,11 +106,21 @@ void pg_restart(struct node *node, struct pg *pg)
 	slot->pg = pg_create(node, conf, code, number, node->map->epoch);
 }
 
+static bool pg_has_unfound(const struct pg *pg)
+{
+	uint32_t cursor = 0;
+
+	for (struct hnode *h = NULL; (h = htab_walk(&pg->missing, &cursor, h));)
+		if (container_of(h, struct missing, by_oid)->unfound)
+			return true;
+	return false;
+}
+
 /* The slots are the same, but an earlier holder that peering or recovery counts on is gone, or one that
  * peering waits for may be back. */
 static bool pg_sources_changed(const struct pg *pg, const struct map *map)
 {
-	if (pg->state == PG_DOWN)
+	if (pg->state == PG_DOWN || pg_has_unfound(pg))
 		return true;
 	for (uint32_t i = 0; i < pg->member_count && !pg->clean; i++) {
 		const struct member *mb = &pg->members[i];

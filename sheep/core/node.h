@@ -43,6 +43,8 @@ struct disk_job {
 	/* The core's own. */
 	void (*done)(struct node *node, struct disk_job *job);
 	void *ctx;
+	uint64_t asker;
+	bool asker_is_client;
 };
 
 /* A pure computation on memory that the job holds. Run anywhere, once. */
@@ -128,6 +130,10 @@ struct node_config {
 struct node *node_create(const struct node_config *config);
 /* Frees everything, also what was under way; jobs still out must not come back. */
 void node_destroy(struct node *node); /* NULL is fine */
+
+/* For a driver that destroys a node while jobs are out: frees a job that will not come back. After node_destroy. */
+void disk_job_discard(struct disk_job *job);
+void compute_job_discard(struct compute_job *job);
 
 /* The one entry. Appends to effects, which the caller carries out in order. */
 void node_step(struct node *node, const struct event *event, struct effects *effects);

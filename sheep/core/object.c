@@ -167,7 +167,7 @@ static bool op_waits_for_repair(struct node *node, struct op *op)
 	if (!m || (!op->exclusive && !m->unstable && !m->unfound))
 		return false;
 	object_unlock(node, op);
-	if (m->blocked_until > node->now && op->exclusive) {
+	if (m->full && op->exclusive) {
 		op_finish(node, op, RES_NOSPACE);
 		return true;
 	}

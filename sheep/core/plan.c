@@ -224,10 +224,14 @@ bool plan_mark_bad(struct node *node, struct op *op)
 	uint64_t newest = m ? m->version : 0;
 	bool bad = false;
 
-	if (plan_all_good(plan) && (!m || plan_version(plan) == m->version))
+	if (!newest) {
+		for (uint32_t i = 0; i < pg->n; i++)
+			newest = MAX(newest, plan->shard[i].version);
+		if (m) /* met while serving, by a holder that could not tell the version */
+			m->version = newest;
+	}
+	if (plan_all_good(plan) && plan_version(plan) == newest)
 		return false;
-	for (uint32_t i = 0; !m && i < pg->n; i++)
-		newest = MAX(newest, plan->shard[i].version);
 	for (uint32_t i = 0; i < pg->n; i++) {
 		struct shard_io *io = &plan->shard[i];
 		if (io->hi == io->lo || (io->result == RES_OK && io->version == newest))

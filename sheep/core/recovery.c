@@ -21,6 +21,7 @@ static void recovery_end(struct node *node, struct op *op)
 	struct pg *pg = op->pg;
 
 	m->running = false;
+	m->full = m->full && m->need;
 	node->recovering--;
 	pg->running--;
 	op_finish(node, op, RES_OK);
@@ -32,7 +33,7 @@ static void recovery_end(struct node *node, struct op *op)
 		}
 		/* A target is full: whoever waits to write hears it now. */
 		struct list *l;
-		while (m->blocked_until > node->now && (l = list_pop(&m->waiting)))
+		while (m->full && (l = list_pop(&m->waiting)))
 			op_finish(node, list_item(l, struct op, link), RES_NOSPACE);
 		return;
 	}
@@ -53,6 +54,7 @@ static void push_answer(struct node *node, struct call *call, struct msg *reply)
 		m->source[call->index] = call->index;
 	} else {
 		m->blocked_until = node->now + BLOCKED_MS;
+		m->full = reply->result == RES_NOSPACE;
 	}
 	if (--op->awaited == 0)
 		recovery_end(node, op);
@@ -107,13 +109,13 @@ static void recovery_read(struct node *node, struct op *op)
 {
 	struct missing *m = op->missing;
 
-	if (!m->version) /* met while serving; the shards tell */
-		m->version = plan_version(op->plan);
 	if (plan_mark_bad(node, op)) {
-		if (++op->tries > MAX_TRIES)
-			recovery_end(node, op);
-		else
+		if (op->tries < MAX_TRIES) {
 			op_restart(node, op);
+			return;
+		}
+		m->blocked_until = node->now + BLOCKED_MS;
+		recovery_end(node, op);
 		return;
 	}
 	recovery_push(node, op);

@@ -7,17 +7,14 @@
  * one are refused. Since PG_QUERY of epoch e is only answered with a map of at least e, whoever was queried
  * can no longer be used by an older primary.
  */
-#include <stdlib.h>
-
-#include "lib/base/mem.h"
 #include "sheep/core/core.h"
 
-struct replica_ctx {
+struct asker {
 	uint64_t from;
 	bool is_client;
 };
 
-static void replica_answer(struct node *node, const struct replica_ctx *to, struct msg *reply)
+static void replica_answer(struct node *node, const struct asker *to, struct msg *reply)
 {
 	reply->epoch = node->map ? node->map->epoch : 0;
 	if (to->is_client)
@@ -28,7 +25,7 @@ static void replica_answer(struct node *node, const struct replica_ctx *to, stru
 
 static void replica_job_done(struct node *node, struct disk_job *job)
 {
-	struct replica_ctx *ctx = job->ctx;
+	struct asker to = {job->asker, job->asker_is_client};
 	struct msg *reply = job->reply;
 	enum msg_type type = job->req->type;
 
@@ -38,12 +35,11 @@ static void replica_job_done(struct node *node, struct disk_job *job)
 	if (type == MSG_PG_COMMIT || type == MSG_PG_DROP)
 		msg_destroy(reply); /* one-way, or nobody waits */
 	else
-		replica_answer(node, ctx, reply);
-	free(ctx);
+		replica_answer(node, &to, reply);
 	disk_job_free(job);
 }
 
-static void replica_refuse(struct node *node, const struct replica_ctx *to, struct msg *msg, uint32_t result)
+static void replica_refuse(struct node *node, const struct asker *to, struct msg *msg, uint32_t result)
 {
 	if (msg->type != MSG_PG_COMMIT && msg->type != MSG_PG_STRAY)
 		replica_answer(node, to, msg_create_reply(msg, result));
@@ -52,7 +48,7 @@ static void replica_refuse(struct node *node, const struct replica_ctx *to, stru
 
 void replica_handle(struct node *node, uint64_t from, bool is_client, struct msg *msg)
 {
-	struct replica_ctx to = {from, is_client};
+	struct asker to = {from, is_client};
 	struct pg_slot *slot = node_pg_slot(node, msg->pool, msg->pg);
 	const struct disk_state *disk = node_disk(node, msg->disk);
 
@@ -69,6 +65,7 @@ void replica_handle(struct node *node, uint64_t from, bool is_client, struct msg
 	if (msg->type == MSG_SHARD_READ && (msg->length == 0 || msg->length > BUF_MAX))
 		return replica_refuse(node, &to, msg, RES_INVALID);
 
-	struct replica_ctx *ctx = xmemdup(&to, sizeof(to));
-	disk_job_start(node, msg->disk, msg, replica_job_done, ctx);
+	struct disk_job *job = disk_job_start(node, msg->disk, msg, replica_job_done, NULL);
+	job->asker = from;
+	job->asker_is_client = is_client;
 }
