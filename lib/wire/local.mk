@@ -24,9 +24,23 @@ lib/wire/sheepfold.pb-c.c: $(top_srcdir)/lib/wire/sheepfold.proto
 lib/wire/sheepfold.pb-c.h: lib/wire/sheepfold.pb-c.c
 	@test -f $@ || { rm -f lib/wire/sheepfold.pb-c.c; $(MAKE) lib/wire/sheepfold.pb-c.c; }
 
-check_PROGRAMS += tests/unit/wire_codec_test
-TAP_TESTS += tests/unit/wire_codec_test
-
-tests_unit_wire_codec_test_SOURCES = tests/unit/wire_codec_test.c
-tests_unit_wire_codec_test_LDADD = lib/wire/libwire.a lib/base/libbase.a \
+wire_test_libs = lib/wire/libwire.a lib/base/libbase.a \
 	$(PROTOBUF_C_LIBS) $(ISAL_LIBS) $(CMOCKA_LIBS)
+
+check_PROGRAMS += \
+	tests/unit/wire_codec_test \
+	tests/unit/wire_limits_test \
+	tests/unit/wire_msg_test
+TAP_TESTS += \
+	tests/unit/wire_codec_test \
+	tests/unit/wire_limits_test \
+	tests/unit/wire_msg_test
+
+tests_unit_wire_codec_test_SOURCES = tests/unit/wire_codec_test.c tests/unit/wire_random.h
+tests_unit_wire_codec_test_LDADD = $(wire_test_libs)
+
+tests_unit_wire_limits_test_SOURCES = tests/unit/wire_limits_test.c tests/unit/wire_random.h
+tests_unit_wire_limits_test_LDADD = $(wire_test_libs)
+
+tests_unit_wire_msg_test_SOURCES = tests/unit/wire_msg_test.c tests/unit/wire_random.h
+tests_unit_wire_msg_test_LDADD = $(wire_test_libs)
