@@ -112,6 +112,7 @@ struct sf_check_result {
 	uint64_t repaired;
 	uint64_t lost_objects;            /* could not be read or repaired */
 };
+/* Called from the I/O thread. */
 typedef void (*sf_progress)(void *arg, uint64_t done, uint64_t total);
 int sf_volume_check(struct sf_cluster *cluster, const char *name, bool repair, struct sf_check_result *ret,
                     sf_progress progress, void *arg);
@@ -173,6 +174,8 @@ struct sf_map {
 /* epoch 0: the newest. Not formatted: nodes are those alive. Freed by sf_map_free. -ENOENT: no such epoch. */
 int sf_map_get(struct sf_cluster *cluster, uint32_t epoch, struct sf_map **ret);
 void sf_map_free(struct sf_map *map);
+/* Id of the daemon that answered sf_connect; 0: it has none yet. */
+uint64_t sf_home_node(struct sf_cluster *cluster);
 
 struct sf_format_options {
 	struct sf_redundancy redundancy; /* zeros: 3 copies */

@@ -100,6 +100,19 @@ void cluster_run(struct sf_cluster *cluster, void (*fn)(struct sf_cluster *, voi
 	pthread_mutex_unlock(&r.lock);
 }
 
+static void draw_random(struct sf_cluster *c, void *arg)
+{
+	*(uint64_t *)arg = prng_next(&c->prng);
+}
+
+uint64_t cluster_random(struct sf_cluster *cluster)
+{
+	uint64_t value;
+
+	cluster_run(cluster, draw_random, &value);
+	return value;
+}
+
 /* ---- The loop ---------------------------------------------------------------------------------- */
 
 static bool take_submitted(struct sf_cluster *c)

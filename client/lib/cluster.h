@@ -85,6 +85,8 @@ const struct map_node *cluster_primary(const struct sf_cluster *cluster, uint32_
 
 /* A copy of the newest map the handle has, for the calling thread (map_unref); NULL: not formatted. */
 struct map *cluster_map_copy(struct sf_cluster *cluster);
+/* A random number, from any thread but the I/O thread. */
+uint64_t cluster_random(struct sf_cluster *cluster);
 /* Waits for a map that is at least as new as when this was called. */
 int cluster_map_refetch(struct sf_cluster *cluster);
 

@@ -242,3 +242,16 @@ struct map *cluster_map_copy(struct sf_cluster *c)
 	free(e.bytes);
 	return map;
 }
+
+static void read_home(struct sf_cluster *c, void *arg)
+{
+	*(uint64_t *)arg = c->home_node;
+}
+
+uint64_t sf_home_node(struct sf_cluster *cluster)
+{
+	uint64_t node;
+
+	cluster_run(cluster, read_home, &node);
+	return node;
+}

@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "client/lib/admin.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "client/lib/call.h"
+#include "client/lib/cluster.h"
+#include "client/lib/error.h"
+#include "lib/base/mem.h"
+#include "lib/place/map.h"
+#include "lib/wire/sheepfold.pb-c.h"
+
+/* A change of the map needs a proposal, perhaps several; a format stamps every disk. */
+enum { ADMIN_MS = 30000 };
+
+struct admin {
+	const char *addr; /* NULL: any daemon */
+	uint16_t port;
+	uint64_t length;  /* of the reply */
+	char *text;       /* of the reply; NULL: none */
+};
+
+static char *reply_text(const struct msg *reply)
+{
+	char *text;
+
+	if (!reply || reply->blob_len == 0)
+		return NULL;
+	text = xmalloc(reply->blob_len + 1);
+	memcpy(text, reply->blob, reply->blob_len);
+	text[reply->blob_len] = '\0';
+	return text;
+}
+
+/* a->text belongs to the caller also on failure, where sf_error() has it too. */
+static int admin_call(struct sf_cluster *cluster, const Sf__AdminRequest *what, struct admin *a)
+{
+	size_t len = sf__admin_request__get_packed_size(what);
+	uint8_t *blob = xmalloc(len);
+	struct request req;
+	int err;
+
+	sf__admin_request__pack(what, blob);
+	request_init(&req, a->addr ? ROUTE_NODE : ROUTE_ANY, MSG_ADMIN);
+	req.addr = a->addr;
+	req.port = a->port;
+	req.blob = blob;
+	req.blob_len = (uint32_t)len;
+	req.keep_reply = true;
+	req.timeout_ms = req.try_ms = ADMIN_MS;
+	err = call_request(cluster, &req);
+	a->text = reply_text(req.reply);
+	a->length = req.reply_length;
+	request_fini(&req);
+	free(blob);
+	if (err < 0 && a->text)
+		error_set(err, "%s", a->text);
+	return err;
+}
+
+static int admin_simple(struct sf_cluster *cluster, const Sf__AdminRequest *what)
+{
+	struct admin a = { 0 };
+	int err = admin_call(cluster, what, &a);
+
+	free(a.text);
+	return err;
+}
+
+int sf_format(struct sf_cluster *cluster, const struct sf_format_options *options, char **ret_warning)
+{
+	Sf__AdminRequest what = SF__ADMIN_REQUEST__INIT;
+	struct admin a = { 0 };
+	int err;
+
+	what.verb = SF__ADMIN_REQUEST__VERB__FORMAT;
+	what.k = options->redundancy.data ? options->redundancy.data : 1;
+	what.m = options->redundancy.data ? options->redundancy.parity : 2;
+	what.object_shift = options->object_shift;
+	what.same_node_ok = options->same_node_ok;
+	what.grace_ms = options->grace_ms;
+	what.force = options->force;
+	err = admin_call(cluster, &what, &a);
+	if (!err)
+		err = cluster_map_refetch(cluster);
+	if (!err && ret_warning)
+		*ret_warning = a.text ? a.text : xstrdup("");
+	else
+		free(a.text);
+	return err;
+}
+
+int sf_shutdown(struct sf_cluster *cluster)
+{
+	Sf__AdminRequest what = SF__ADMIN_REQUEST__INIT;
+
+	what.verb = SF__ADMIN_REQUEST__VERB__SHUTDOWN;
+	return admin_simple(cluster, &what);
+}
+
+int sf_set_recovery(struct sf_cluster *cluster, bool enabled)
+{
+	Sf__AdminRequest what = SF__ADMIN_REQUEST__INIT;
+
+	what.verb = SF__ADMIN_REQUEST__VERB__RECOVERY;
+	what.enable = enabled;
+	return admin_simple(cluster, &what);
+}
+
+int sf_set_grace(struct sf_cluster *cluster, uint32_t grace_ms)
+{
+	Sf__AdminRequest what = SF__ADMIN_REQUEST__INIT;
+
+	what.verb = SF__ADMIN_REQUEST__VERB__GRACE;
+	what.grace_ms = grace_ms;
+	return admin_simple(cluster, &what);
+}
+
+int sf_node_kill(struct sf_cluster *cluster, uint64_t node)
+{
+	Sf__AdminRequest what = SF__ADMIN_REQUEST__INIT;
+	struct map *map = cluster_map_copy(cluster);
+	const struct map_node *n = map ? map_find_node(map, node) : NULL;
+	char addr[ADDR_LEN];
+	struct admin a = { .addr = addr };
+	int err;
+
+	if (n) {
+		memcpy(addr, n->addr, sizeof(addr));
+		a.port = n->port;
+	}
+	map_unref(map);
+	if (!a.port)
+		return error_set(-ENOENT, "there is no such node");
+	what.verb = SF__ADMIN_REQUEST__VERB__KILL;
+	err = admin_call(cluster, &what, &a);
+	free(a.text);
+	return err;
+}
+
+int admin_pool(struct sf_cluster *cluster, struct sf_redundancy redundancy, uint32_t object_shift,
+               uint32_t *ret_pool)
+{
+	Sf__AdminRequest what = SF__ADMIN_REQUEST__INIT;
+	struct admin a = { 0 };
+	int err;
+
+	what.verb = SF__ADMIN_REQUEST__VERB__POOL;
+	what.k = redundancy.data;
+	what.m = redundancy.parity;
+	what.object_shift = object_shift;
+	err = admin_call(cluster, &what, &a);
+	free(a.text);
+	if (!err)
+		err = cluster_map_refetch(cluster);
+	if (err)
+		return err;
+	*ret_pool = (uint32_t)a.length;
+	return 0;
+}

@@ -1,0 +1,44 @@
+noinst_LIBRARIES += client/lib/libsheepfold.a
+client_lib_libsheepfold_a_SOURCES = \
+	include/sheepfold.h \
+	client/lib/admin.c \
+	client/lib/admin.h \
+	client/lib/call.c \
+	client/lib/call.h \
+	client/lib/cluster.c \
+	client/lib/cluster.h \
+	client/lib/conn.c \
+	client/lib/conn.h \
+	client/lib/conn_rx.c \
+	client/lib/conn_rx.h \
+	client/lib/error.c \
+	client/lib/error.h \
+	client/lib/health.c \
+	client/lib/health.h \
+	client/lib/inode.c \
+	client/lib/inode.h \
+	client/lib/io.c \
+	client/lib/map_view.c \
+	client/lib/mapcache.c \
+	client/lib/mapcache.h \
+	client/lib/redundancy.c \
+	client/lib/request.c \
+	client/lib/request.h \
+	client/lib/status.c \
+	client/lib/task.h \
+	client/lib/version.c \
+	client/lib/volmap.c \
+	client/lib/volmap.h \
+	client/lib/volume.c \
+	client/lib/volume.h \
+	client/lib/volume_check.c \
+	client/lib/volume_create.c \
+	client/lib/volume_delete.c \
+	client/lib/volume_delete.h \
+	client/lib/volume_dir.c \
+	client/lib/volume_dir.h \
+	client/lib/volume_list.c
+
+# What a program that uses the library links; the client's own rooms before those they stand on.
+CLIENT_LIBS = client/lib/libsheepfold.a lib/place/libplace.a lib/wire/libwire.a lib/base/libbase.a \
+	$(EV_LIBS) $(PROTOBUF_C_LIBS) $(ISAL_LIBS) -lpthread

@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "client/lib/volume.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "client/lib/cluster.h"
+#include "client/lib/error.h"
+#include "client/lib/inode.h"
+#include "client/lib/volume_dir.h"
+#include "lib/base/mem.h"
+
+static int volume_find_alive(struct sf_cluster *cluster, const char *name, struct inode *ret)
+{
+	int err = volume_find(cluster, name, ret);
+
+	if (err == 0 && (ret->flags & INODE_DELETING))
+		return error_set(-ENOENT, "the volume is being deleted");
+	return err;
+}
+
+int sf_volume_open(struct sf_cluster *cluster, const char *name, struct sf_volume **ret)
+{
+	struct sf_volume *v;
+	struct inode inode;
+	uint32_t shift;
+	int err = volume_find_alive(cluster, name, &inode);
+
+	if (!err)
+		err = inode_part_shift(cluster, &shift);
+	if (err < 0)
+		return err;
+	v = xcalloc(1, sizeof(*v));
+	v->cluster = cluster;
+	v->info = inode.info;
+	list_init(&v->ordered);
+	volmap_init(&v->map, cluster, inode.info.id, shift,
+	            volume_objects(inode.info.size_bytes, inode.info.object_shift));
+	*ret = v;
+	return 0;
+}
+
+int sf_volume_close(struct sf_volume *volume)
+{
+	int err;
+
+	if (!volume)
+		return 0;
+	err = volume_drain(volume);
+	volmap_fini(&volume->map);
+	free(volume);
+	return err;
+}
+
+void sf_volume_get_info(struct sf_volume *volume, struct sf_volume_info *ret)
+{
+	*ret = volume->info;
+}
+
+static int volume_discard_behind(struct sf_cluster *cluster, const char *name, uint64_t from)
+{
+	struct sf_volume *volume;
+	int err = sf_volume_open(cluster, name, &volume), closed;
+
+	if (err < 0)
+		return err;
+	err = sf_discard(volume, volume->info.size_bytes - from, from);
+	closed = sf_volume_close(volume);
+	return err ? err : closed;
+}
+
+int sf_volume_resize(struct sf_cluster *cluster, const char *name, uint64_t size_bytes)
+{
+	struct inode inode;
+	int err = volume_find_alive(cluster, name, &inode);
+
+	if (err < 0)
+		return err;
+	if (size_bytes == 0)
+		return error_set(-EINVAL, "a volume's size may not be 0");
+	if (size_bytes > (uint64_t)1 << (VOLUME_MAX_OBJECTS_SHIFT + inode.info.object_shift))
+		return error_set(-EINVAL, "a volume has at most 2^32 objects of 2^%u bytes",
+		                 inode.info.object_shift);
+	/* Before the size changes: growing again later must not bring old bytes back. */
+	if (size_bytes < inode.info.size_bytes)
+		err = volume_discard_behind(cluster, name, size_bytes);
+	if (err < 0)
+		return err;
+	inode.info.size_bytes = size_bytes;
+	inode.changed_s = (uint64_t)time(NULL);
+	return inode_write(cluster, &inode);
+}

@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "client/lib/volume_delete.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "client/lib/call.h"
+#include "client/lib/cluster.h"
+#include "client/lib/error.h"
+#include "client/lib/volume_dir.h"
+#include "lib/base/mem.h"
+#include "lib/place/map.h"
+
+enum { DELETE_WINDOW = 32 };
+
+struct deletion {
+	struct batch batch;
+	uint32_t pool, volume;
+	int err;
+	char why[ERROR_TEXT_LEN];
+};
+
+static void deletion_answered(struct batch_slot *slot, void *arg)
+{
+	struct deletion *d = arg;
+
+	if (slot->req.result < 0 && slot->req.result != -ENOENT) {
+		d->err = slot->req.result;
+		memcpy(d->why, slot->req.why, sizeof(d->why));
+	}
+}
+
+static void deletion_add(struct deletion *d, uint32_t pool, uint64_t oid)
+{
+	struct batch_slot *slot = batch_take(&d->batch, ROUTE_PRIMARY, MSG_OBJ_DELETE);
+
+	slot->req.pool = pool;
+	slot->req.oid = oid;
+	batch_submit(slot);
+}
+
+static int deletion_run(struct sf_cluster *cluster, uint32_t pool, const uint64_t *oids, size_t count)
+{
+	struct deletion d = { 0 };
+
+	batch_init(&d.batch, cluster, DELETE_WINDOW, 0, deletion_answered, &d);
+	for (size_t i = 0; i < count && !d.err; i++)
+		deletion_add(&d, pool, oids[i]);
+	batch_fini(&d.batch);
+	return d.err ? error_set(d.err, "%s", d.why) : 0;
+}
+
+struct owned {
+	uint32_t volume;
+	uint64_t *oids;
+	size_t count, capacity;
+};
+
+static void owned_add(void *arg, uint64_t index, uint32_t owner)
+{
+	struct owned *o = arg;
+
+	if (owner != o->volume)
+		return; /* an ancestor's */
+	if (o->count == o->capacity) {
+		o->capacity = o->capacity ? 2 * o->capacity : 256;
+		o->oids = xrealloc(o->oids, o->capacity * sizeof(o->oids[0]));
+	}
+	o->oids[o->count++] = oid_data(owner, (uint32_t)index);
+}
+
+/* What the map shows, and then what is there all the same: a write that was cut off may have left objects that
+ * no map shows, and the id may be given to another volume. */
+static int data_delete(struct sf_cluster *cluster, const struct inode *inode)
+{
+	struct owned o = { .volume = inode->info.id };
+	uint64_t *oids = NULL;
+	size_t count = 0;
+	int err = volume_map_scan(cluster, inode, 0, owned_add, &o);
+
+	if (!err)
+		err = deletion_run(cluster, inode->info.pool, o.oids, o.count);
+	free(o.oids);
+	if (!err)
+		err = objects_list(cluster, inode->info.pool, oid_data(o.volume, 0),
+		                   oid_data(o.volume, UINT32_MAX), &oids, NULL, &count);
+	if (!err)
+		err = deletion_run(cluster, inode->info.pool, oids, count);
+	free(oids);
+	return err;
+}
+
+static int map_parts_delete(struct sf_cluster *cluster, const struct inode *inode)
+{
+	uint64_t end = inode_map_pos(volume_objects(inode->info.size_bytes, inode->info.object_shift));
+	uint32_t shift;
+	int err = inode_part_shift(cluster, &shift);
+
+	for (uint64_t part = 1; !err && part << shift < end; part++)
+		err = inode_remove(cluster, inode->info.id, (uint32_t)part);
+	return err;
+}
+
+/* Gives the rest of the first inode object back: only the header is kept. */
+static int header_alone(struct sf_cluster *cluster, const struct inode *inode)
+{
+	struct request req;
+	uint32_t shift;
+	int err = inode_part_shift(cluster, &shift);
+
+	if (!err)
+		err = inode_write(cluster, inode);
+	if (err)
+		return err;
+	request_init(&req, ROUTE_PRIMARY, MSG_OBJ_ZERO);
+	req.pool = POOL_META;
+	req.oid = oid_inode(inode->info.id, 0);
+	req.offset = INODE_HEADER_LEN;
+	req.length = (1ull << shift) - INODE_HEADER_LEN;
+	err = call_request(cluster, &req);
+	request_fini(&req);
+	return err;
+}
+
+static int id_taken(struct sf_cluster *cluster, uint32_t id, bool *ret)
+{
+	struct inode inode;
+	int err = inode_read(cluster, id, &inode);
+
+	*ret = err == 0 || err == -EILSEQ;
+	return err == -ENOENT || err == -EILSEQ ? 0 : err;
+}
+
+static uint32_t id_before(uint32_t id)
+{
+	return id > 1 ? id - 1 : VOLUME_ID_MASK;
+}
+
+/* Removes the end of a probe chain: this header, and the INODE_DELETED ones in front of it. */
+static int chain_trim(struct sf_cluster *cluster, struct inode inode)
+{
+	bool taken;
+	int err = 0;
+
+	while (!err) {
+		uint32_t id = inode.info.id;
+
+		err = inode_remove(cluster, id, 0);
+		if (!err)
+			err = id_taken(cluster, volume_id_next(id), &taken);
+		if (err)
+			return err;
+		if (taken) {
+			/* Somebody went past just now: put it back. Who finds it taken has filled the hole. */
+			inode.flags = INODE_DELETED;
+			err = inode_create(cluster, &inode);
+			return err == -EEXIST ? 0 : err;
+		}
+		if (inode_read(cluster, id_before(id), &inode) < 0 || !(inode.flags & INODE_DELETED))
+			return 0;
+	}
+	return err;
+}
+
+int volume_delete_finish(struct sf_cluster *cluster, struct inode *inode)
+{
+	bool next_taken = false;
+	int err = 0;
+
+	if (!(inode->flags & INODE_DELETING)) {
+		inode->flags |= INODE_DELETING;
+		err = inode_write(cluster, inode);
+	}
+	if (!err)
+		err = data_delete(cluster, inode);
+	if (!err)
+		err = map_parts_delete(cluster, inode);
+	if (!err)
+		err = id_taken(cluster, volume_id_next(inode->info.id), &next_taken);
+	if (err)
+		return err;
+	if (!next_taken)
+		return chain_trim(cluster, *inode);
+	inode->flags = INODE_DELETED;
+	return header_alone(cluster, inode);
+}
+
+int sf_volume_delete(struct sf_cluster *cluster, const char *name)
+{
+	struct inode inode;
+	int err = volume_find(cluster, name, &inode);
+
+	return err < 0 ? err : volume_delete_finish(cluster, &inode);
+}

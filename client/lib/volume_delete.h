@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef SF_CLIENT_VOLUME_DELETE_H
+#define SF_CLIENT_VOLUME_DELETE_H
+
+#include "client/lib/inode.h"
+
+struct sf_cluster;
+
+/*
+ * Deleting a volume: the header says INODE_DELETING first, so that an interruption is seen; then the data objects go,
+ * then the map, then the header. It stays as INODE_DELETED while the next volume id is taken, because that volume may be
+ * there only since this one was in its way.
+ */
+int volume_delete_finish(struct sf_cluster *cluster, struct inode *inode);
+
+#endif

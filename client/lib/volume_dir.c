@@ -1,0 +1,313 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "client/lib/volume_dir.h"
+
+#include <endian.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "client/lib/call.h"
+#include "client/lib/cluster.h"
+#include "client/lib/error.h"
+#include "lib/base/math.h"
+#include "lib/base/mem.h"
+#include "lib/place/map.h"
+
+enum {
+	PROBES_MAX = 1 << 16,
+	LIST_WINDOW = 16,
+	SCAN_WINDOW = 16,
+	SCAN_BYTES = 64 << 10,
+};
+
+/* ---- One inode --------------------------------------------------------------------------------- */
+
+int inode_read(struct sf_cluster *cluster, uint32_t id, struct inode *ret)
+{
+	uint8_t bytes[INODE_HEADER_LEN];
+	struct request req;
+	int err;
+
+	request_init(&req, ROUTE_PRIMARY, MSG_OBJ_READ);
+	req.pool = POOL_META;
+	req.oid = oid_inode(id, 0);
+	req.length = sizeof(bytes);
+	req.rx = bytes;
+	err = call_request(cluster, &req);
+	request_fini(&req);
+	if (err == 0 && (req.reply_flags & MSG_F_ABSENT))
+		return -ENOENT;
+	if (err < 0)
+		return err;
+	if (inode_decode(bytes, ret) < 0 || ret->info.id != id)
+		return error_set(-EILSEQ, "the inode of volume %06x is damaged", id);
+	return 0;
+}
+
+static int inode_put(struct sf_cluster *cluster, const struct inode *inode, uint32_t flags)
+{
+	uint8_t bytes[INODE_HEADER_LEN];
+	struct request req;
+	int err;
+
+	inode_encode(inode, bytes);
+	request_init(&req, ROUTE_PRIMARY, MSG_OBJ_WRITE);
+	req.pool = POOL_META;
+	req.oid = oid_inode(inode->info.id, 0);
+	req.flags = flags;
+	req.tx = bytes;
+	req.tx_len = sizeof(bytes);
+	err = call_request(cluster, &req);
+	request_fini(&req);
+	return err;
+}
+
+int inode_write(struct sf_cluster *cluster, const struct inode *inode)
+{
+	return inode_put(cluster, inode, 0);
+}
+
+int inode_create(struct sf_cluster *cluster, const struct inode *inode)
+{
+	return inode_put(cluster, inode, MSG_F_EXCL);
+}
+
+int inode_remove(struct sf_cluster *cluster, uint32_t id, uint32_t part)
+{
+	struct request req;
+	int err;
+
+	request_init(&req, ROUTE_PRIMARY, MSG_OBJ_DELETE);
+	req.pool = POOL_META;
+	req.oid = oid_inode(id, part);
+	err = call_request(cluster, &req);
+	request_fini(&req);
+	return err == -ENOENT ? 0 : err;
+}
+
+/* Objects per pool in the map, and their size; for what is asked of pools below. */
+struct pool_facts {
+	uint32_t pg_count, object_shift;
+};
+
+static int pool_facts_get(struct sf_cluster *cluster, uint32_t id, struct pool_facts *ret)
+{
+	struct map *map = cluster_map_copy(cluster);
+	const struct map_pool *pool = map ? map_find_pool(map, id) : NULL;
+	int err = 0;
+
+	if (!map)
+		err = error_set(-ENODEV, "the cluster is not formatted yet");
+	else if (!pool)
+		err = error_set(-EIO, "the cluster's map has no pool %u", id);
+	else
+		*ret = (struct pool_facts){ pool->pg_count, pool->object_shift };
+	map_unref(map);
+	return err;
+}
+
+int inode_part_shift(struct sf_cluster *cluster, uint32_t *ret)
+{
+	struct pool_facts facts;
+	int err = pool_facts_get(cluster, POOL_META, &facts);
+
+	if (!err)
+		*ret = facts.object_shift;
+	return err;
+}
+
+int volume_find(struct sf_cluster *cluster, const char *name, struct inode *ret)
+{
+	uint32_t id = volume_id_of_name(name);
+	struct inode inode;
+
+	for (int i = 0; i < PROBES_MAX; i++, id = volume_id_next(id)) {
+		int err = inode_read(cluster, id, &inode);
+
+		if (err == -EILSEQ)
+			continue; /* somebody's; whose is not known */
+		if (err == -ENOENT)
+			return error_set(-ENOENT, "there is no volume of this name");
+		if (err < 0)
+			return err;
+		if ((inode.flags & INODE_DELETED) || inode.info.snapshot_id != 0 ||
+		    strcmp(inode.info.name, name) != 0)
+			continue;
+		*ret = inode;
+		return 0;
+	}
+	return error_set(-ENOENT, "there is no volume of this name");
+}
+
+/* ---- Listing objects --------------------------------------------------------------------------- */
+
+struct listing {
+	uint64_t first, last;
+	uint64_t *oids;
+	uint32_t *sizes;
+	size_t count, capacity;
+	struct list_cursor {
+		uint64_t oid;
+		bool started, done;
+	} *cursors; /* per PG */
+	int err;
+	char why[ERROR_TEXT_LEN];
+};
+
+static void listing_add(struct listing *l, const struct shard_entry *e)
+{
+	if (e->oid < l->first || e->oid > l->last || (e->flags & ENTRY_TOMBSTONE))
+		return;
+	if (l->count == l->capacity) {
+		l->capacity = l->capacity ? 2 * l->capacity : 256;
+		l->oids = xrealloc(l->oids, l->capacity * sizeof(l->oids[0]));
+		l->sizes = xrealloc(l->sizes, l->capacity * sizeof(l->sizes[0]));
+	}
+	l->oids[l->count] = e->oid;
+	l->sizes[l->count++] = (uint32_t)MIN(e->size, (uint64_t)UINT32_MAX);
+}
+
+static void listing_answered(struct batch_slot *slot, void *arg)
+{
+	struct listing *l = arg;
+	struct request *req = &slot->req;
+	struct list_cursor *cursor = &l->cursors[slot->tag];
+	const struct msg *reply = req->reply;
+
+	cursor->done = true;
+	if (req->result < 0) {
+		l->err = req->result;
+		memcpy(l->why, req->why, sizeof(l->why));
+		return;
+	}
+	for (uint32_t i = 0; i < reply->entry_count; i++)
+		listing_add(l, &reply->entries[i]);
+	if (!(reply->flags & MSG_F_MORE) || reply->entry_count == 0)
+		return;
+	cursor->oid = reply->entries[reply->entry_count - 1].oid;
+	cursor->started = true;
+	cursor->done = cursor->oid >= l->last;
+}
+
+static bool listing_round(struct listing *l, struct batch *b, uint32_t pool, uint32_t pg_count)
+{
+	bool sent = false;
+
+	for (uint32_t pg = 0; pg < pg_count; pg++) {
+		const struct list_cursor *cursor = &l->cursors[pg];
+		struct batch_slot *slot;
+
+		if (cursor->done)
+			continue;
+		slot = batch_take(b, ROUTE_PRIMARY, MSG_OBJ_LIST);
+		slot->tag = pg;
+		slot->req.by_pg = true;
+		slot->req.pool = pool;
+		slot->req.pg = pg;
+		slot->req.length = MSG_MAX_ENTRIES;
+		slot->req.keep_reply = true;
+		/* The cursor is exclusive. */
+		slot->req.oid = cursor->started ? cursor->oid : l->first - 1;
+		slot->req.flags = cursor->started || l->first > 0 ? 0 : MSG_F_FIRST;
+		batch_submit(slot);
+		sent = true;
+	}
+	batch_wait(b);
+	return sent && l->err == 0;
+}
+
+int objects_list(struct sf_cluster *cluster, uint32_t pool, uint64_t first, uint64_t last, uint64_t **ret,
+                 uint32_t **ret_sizes, size_t *ret_count)
+{
+	struct listing l = { .first = first, .last = last };
+	struct pool_facts facts;
+	struct batch batch;
+	int err = pool_facts_get(cluster, pool, &facts);
+
+	if (err < 0)
+		return err;
+	l.cursors = xcalloc(facts.pg_count, sizeof(l.cursors[0]));
+	batch_init(&batch, cluster, LIST_WINDOW, 0, listing_answered, &l);
+	while (listing_round(&l, &batch, pool, facts.pg_count))
+		;
+	batch_fini(&batch);
+	free(l.cursors);
+	if (l.err || !ret_sizes) {
+		free(l.sizes);
+		l.sizes = NULL;
+	}
+	if (l.err) {
+		free(l.oids);
+		return error_set(l.err, "%s", l.why);
+	}
+	*ret = l.oids;
+	if (ret_sizes)
+		*ret_sizes = l.sizes;
+	*ret_count = l.count;
+	return 0;
+}
+
+/* ---- Scanning a map ---------------------------------------------------------------------------- */
+
+void map_bytes_scan(const struct inode *inode, uint64_t pos, const uint8_t *bytes, uint64_t len, uint64_t from,
+                    void (*entry)(void *arg, uint64_t index, uint32_t owner), void *arg)
+{
+	uint64_t objects = volume_objects(inode->info.size_bytes, inode->info.object_shift);
+	uint64_t begin = MAX(pos, inode_map_pos(from)), end = MIN(pos + len, inode_map_pos(objects));
+	uint32_t owner;
+
+	for (uint64_t at = begin; at + 4 <= end; at += 4) {
+		memcpy(&owner, bytes + (at - pos), sizeof(owner));
+		if (owner)
+			entry(arg, (at - INODE_HEADER_LEN) / 4, le32toh(owner));
+	}
+}
+
+struct scan {
+	const struct inode *inode;
+	uint64_t from;
+	void (*entry)(void *arg, uint64_t index, uint32_t owner);
+	void *arg;
+	int err;
+	char why[ERROR_TEXT_LEN];
+};
+
+static void scan_answered(struct batch_slot *slot, void *arg)
+{
+	struct scan *s = arg;
+
+	if (slot->req.result == 0) {
+		map_bytes_scan(s->inode, slot->tag, slot->memory, slot->req.length, s->from, s->entry, s->arg);
+	} else if (slot->req.result != -ENOENT) {
+		s->err = slot->req.result;
+		memcpy(s->why, slot->req.why, sizeof(s->why));
+	}
+}
+
+int volume_map_scan(struct sf_cluster *cluster, const struct inode *inode, uint64_t from,
+                    void (*entry)(void *arg, uint64_t index, uint32_t owner), void *arg)
+{
+	struct scan s = { .inode = inode, .from = from, .entry = entry, .arg = arg };
+	uint64_t objects = volume_objects(inode->info.size_bytes, inode->info.object_shift);
+	uint64_t end = inode_map_pos(objects);
+	uint32_t shift = 0;
+	struct batch batch;
+	int err = inode_part_shift(cluster, &shift);
+
+	if (err < 0 || from >= objects)
+		return err;
+	batch_init(&batch, cluster, SCAN_WINDOW, SCAN_BYTES, scan_answered, &s);
+	for (uint64_t pos = inode_map_pos(from) & ~(uint64_t)(SCAN_BYTES - 1); pos < end; pos += SCAN_BYTES) {
+		struct batch_slot *slot = batch_take(&batch, ROUTE_PRIMARY, MSG_OBJ_READ);
+
+		slot->tag = pos;
+		slot->req.pool = POOL_META;
+		slot->req.oid = oid_inode(inode->info.id, (uint32_t)(pos >> shift));
+		slot->req.offset = pos & ((1ull << shift) - 1);
+		slot->req.length = MIN((uint64_t)SCAN_BYTES, end - pos);
+		slot->req.rx = slot->memory;
+		batch_submit(slot);
+	}
+	batch_fini(&batch);
+	return s.err ? error_set(s.err, "%s", s.why) : 0;
+}
