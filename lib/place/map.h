@@ -7,8 +7,8 @@
 #include <stdint.h>
 
 /*
- * The cluster map: the one value all nodes agree on. Its version is the epoch. A map is immutable once
- * made; it is reference-counted within a thread. map_apply turns (map, event) into the next map.
+ * The cluster map: the one value all nodes agree on. Its version is the epoch. A map is immutable
+ * once made; it is reference-counted within a thread. map_apply turns (map, event) into the next.
  *
  * Arrays are sorted by id, so that equal maps have equal bytes.
  */
@@ -29,7 +29,7 @@ struct map_node {
 	uint16_t port;
 	uint32_t zone;
 	uint32_t flags;
-	uint64_t down_since_s; /* seconds since 1970 when it went down; informs only, timers are local */
+	uint64_t down_since_s; /* seconds since 1970; informs only, timers are local */
 };
 
 enum disk_flags {
@@ -59,7 +59,7 @@ struct map_override {
 
 enum map_settings_flags {
 	MAP_RECOVERY_DISABLED = 1 << 0,
-	MAP_SHUTDOWN = 1 << 1, /* dog cluster shutdown: nodes stop in order; cleared when they start again */
+	MAP_SHUTDOWN = 1 << 1, /* nodes stop in order; cleared when one starts again */
 };
 enum { POOL_META = 1, POOL_DATA = 2 }; /* made by format; more come with vdi create -c */
 
@@ -70,7 +70,7 @@ struct map {
 	uint64_t created_s, changed_s; /* seconds since 1970: of the format, of this epoch */
 	uint32_t flags;
 	uint32_t grace_ms;  /* down becomes out after this */
-	uint32_t min_live_extra; /* writes need k + this many live slots; 1 unless the operator said otherwise */
+	uint32_t min_live_extra; /* writes need k + this many live slots; 1 unless told otherwise */
 	uint32_t node_count, disk_count, pool_count, override_count;
 	struct map_node *nodes;
 	struct map_disk *disks;
@@ -91,7 +91,7 @@ void map_encode(const struct map *map, uint8_t **ret_bytes, size_t *ret_len);
 /* -SF_EFORMAT when it is not a map or breaks a limit, an order or a reference between its parts. */
 int map_decode(const uint8_t *bytes, size_t len, struct map **ret);
 
-/* What a daemon tells the others about itself when it joins the live set (sheepfold.proto message NodeInfo). */
+/* What a daemon tells the others when it joins the live set (sheepfold.proto message NodeInfo). */
 enum { NODE_MAX_DISKS = 128 };
 struct node_info {
 	uint64_t id, incarnation, cluster; /* cluster 0: not formatted yet */
@@ -107,12 +107,16 @@ int node_info_decode(const uint8_t *bytes, size_t len, struct node_info *ret);
 
 /* Events that change a map. now_s: seconds since 1970, recorded only. */
 enum map_event_type {
-	MAP_EV_JOIN,      /* info: node started; up, in, its disks listed (new incarnation) */
+	/* info: node started, or is back in the same incarnation; up, in, its disks listed. A
+	 * disk it no longer announces has failed. Only a new incarnation clears DISK_FAILED, takes
+	 * a disk that another node held, and may follow MAP_EV_LEAVE. A known disk keeps its
+	 * weight. */
+	MAP_EV_JOIN,
 	MAP_EV_DOWN,      /* node */
 	MAP_EV_LEAVE,     /* node: down in order */
 	MAP_EV_OUT,       /* node: grace is over */
 	MAP_EV_DISK_FAILED, /* disk */
-	MAP_EV_POOL,      /* k, m, object_shift, same_node_ok: makes the pool unless one like it exists */
+	MAP_EV_POOL,      /* k, m, object_shift, same_node_ok: unless one like it exists */
 	MAP_EV_FLAGS,     /* set_flags, clear_flags */
 	MAP_EV_GRACE,     /* grace_ms */
 	MAP_EV_WEIGHT,    /* disk, weight */
@@ -137,7 +141,7 @@ struct format_options {
 };
 enum { FORMAT_TEXT_LEN = 256 };
 /* text: empty, or a warning or error of one line that says what is missing. 0 or -EINVAL. */
-int map_format(const struct format_options *opt, const struct node_info *nodes, uint32_t count, struct map **ret,
-               char text[FORMAT_TEXT_LEN]);
+int map_format(const struct format_options *opt, const struct node_info *nodes, uint32_t count,
+               struct map **ret, char text[FORMAT_TEXT_LEN]);
 
 #endif

@@ -69,7 +69,8 @@ static bool join_announced_disks(struct map *next, const struct node_info *info,
 			struct map_disk new_disk = {
 				.id = info->disks[i].id,
 				.node = info->id,
-				.weight = MIN(MAX(info->disks[i].weight, 1u), (uint32_t)MAP_MAX_WEIGHT),
+				.weight = MIN(MAX(info->disks[i].weight, 1u),
+			                      (uint32_t)MAP_MAX_WEIGHT),
 			};
 
 			map_put_disk(next, &new_disk);

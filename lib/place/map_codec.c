@@ -251,8 +251,8 @@ static bool decode_overrides(const Sf__Map *pb, struct map *map)
 
 int map_decode(const uint8_t *bytes, size_t len, struct map **ret)
 {
-	struct budget budget = { .left = DECODE_MAX_MEMORY };
-	ProtobufCAllocator allocator = { budget_alloc, budget_free, &budget };
+	struct budget budget = {.left = DECODE_MAX_MEMORY};
+	ProtobufCAllocator allocator = {budget_alloc, budget_free, &budget};
 	struct map *map;
 	Sf__Map *pb;
 	bool ok;
@@ -336,8 +336,8 @@ static bool node_info_from(const Sf__NodeInfo *pb, struct node_info *info)
 
 int node_info_decode(const uint8_t *bytes, size_t len, struct node_info *ret)
 {
-	struct budget budget = { .left = DECODE_MAX_MEMORY };
-	ProtobufCAllocator allocator = { budget_alloc, budget_free, &budget };
+	struct budget budget = {.left = DECODE_MAX_MEMORY};
+	ProtobufCAllocator allocator = {budget_alloc, budget_free, &budget};
 	struct node_info info;
 	Sf__NodeInfo *pb;
 	bool ok;

@@ -45,7 +45,7 @@ static const char *redundancy_name(char name[NAME_LEN], uint32_t k, uint32_t m)
 
 /* The map with every node joined, and nothing else. */
 static int map_of_nodes(const struct format_options *opt, const struct node_info *nodes,
-			uint32_t count, struct map *map, char text[FORMAT_TEXT_LEN])
+                        uint32_t count, struct map *map, char text[FORMAT_TEXT_LEN])
 {
 	if (count > MAP_MAX_NODES)
 		return refuse(text, "%u nodes are more than the limit of %u", count, MAP_MAX_NODES);
@@ -63,18 +63,21 @@ static int map_of_nodes(const struct format_options *opt, const struct node_info
 		memccpy(node.addr, info->addr, 0, sizeof(node.addr) - 1);
 		if (map_find_node(map, info->id))
 			return refuse(text, "two nodes have the id %016llx (%s port %u is one)",
-				      (unsigned long long)info->id, node.addr, info->port);
+			              (unsigned long long)info->id, node.addr, info->port);
 		map_put_node(map, &node);
 		for (uint32_t d = 0; !info->gateway && d < info->disk_count; d++) {
 			struct map_disk disk = {
 				.id = info->disks[d].id,
 				.node = info->id,
-				.weight = MIN(MAX(info->disks[d].weight, 1u), (uint32_t)MAP_MAX_WEIGHT),
+				.weight = MIN(MAX(info->disks[d].weight, 1u),
+			                      (uint32_t)MAP_MAX_WEIGHT),
 			};
 
 			if (map_find_disk(map, disk.id))
-				return refuse(text, "two disks have the id %016llx (one is at %s port %u)",
-					      (unsigned long long)disk.id, node.addr, info->port);
+				return refuse(
+					text,
+					"two disks have the id %016llx (one is at %s port %u)",
+					(unsigned long long)disk.id, node.addr, info->port);
 			if (map->disk_count == MAP_MAX_DISKS)
 				return refuse(text, "more than %u disks", MAP_MAX_DISKS);
 			map_put_disk(map, &disk);
@@ -95,13 +98,13 @@ static void domains_count(struct domains *ret, const struct node_info *nodes, ui
 		ret->disks += nodes[i].disk_count;
 		for (uint32_t j = 0; j < i && !zone_seen; j++)
 			zone_seen = !nodes[j].gateway && nodes[j].disk_count > 0 &&
-				    nodes[j].zone == nodes[i].zone;
+			            nodes[j].zone == nodes[i].zone;
 		ret->zones += !zone_seen;
 	}
 }
 
 static int check_enough(const struct format_options *opt, const struct domains *have,
-			char text[FORMAT_TEXT_LEN])
+                        char text[FORMAT_TEXT_LEN])
 {
 	uint32_t need = opt->k + opt->m;
 	char name[NAME_LEN];
@@ -111,18 +114,18 @@ static int check_enough(const struct format_options *opt, const struct domains *
 		return 0;
 	if (!opt->same_node_ok)
 		return refuse(text, "%s need%s %u %s with disks, and there %s %u", name,
-			      opt->k == 1 && opt->m > 0 ? "" : "s", COUNTED(need, "node"),
-			      have->nodes == 1 ? "is" : "are", have->nodes);
+		              opt->k == 1 && opt->m > 0 ? "" : "s", COUNTED(need, "node"),
+		              have->nodes == 1 ? "is" : "are", have->nodes);
 	if (have->disks < need)
 		return refuse(text, "%s need%s %u %s, and there %s %u", name,
-			      opt->k == 1 && opt->m > 0 ? "" : "s", COUNTED(need, "disk"),
-			      have->disks == 1 ? "is" : "are", have->disks);
+		              opt->k == 1 && opt->m > 0 ? "" : "s", COUNTED(need, "disk"),
+		              have->disks == 1 ? "is" : "are", have->disks);
 	return 0;
 }
 
 /* The gravest thing to say about a format that is allowed, or an empty text. */
 static void warn(const struct format_options *opt, const struct domains *have,
-		 char text[FORMAT_TEXT_LEN])
+                 char text[FORMAT_TEXT_LEN])
 {
 	uint32_t need = opt->k + opt->m;
 	char name[NAME_LEN];
@@ -132,18 +135,20 @@ static void warn(const struct format_options *opt, const struct domains *have,
 	if (opt->m == 0)
 		snprintf(text, FORMAT_TEXT_LEN, "one copy: what is on a disk is lost with it");
 	else if (have->nodes < need)
-		snprintf(text, FORMAT_TEXT_LEN,
-			 "%u %s for %s: shards share nodes, and a lost node takes several of an object's",
-			 COUNTED(have->nodes, "node"), name);
+		snprintf(
+			text, FORMAT_TEXT_LEN,
+			"%u %s for %s: shards share nodes, a lost node takes several of an object's",
+			COUNTED(have->nodes, "node"), name);
 	else if (have->nodes == need)
 		snprintf(text, FORMAT_TEXT_LEN,
-			 "%u nodes for %s: a lost node cannot be rebuilt until it is replaced",
-			 have->nodes, name);
+		         "%u nodes for %s: a lost node cannot be rebuilt until it is replaced",
+		         have->nodes, name);
 	else if (have->zones > 1 && have->zones < need)
-		snprintf(text, FORMAT_TEXT_LEN,
-			 "%u zones for %s: shards are kept on distinct nodes, but not in distinct zones, "
-			 "and a lost zone may take several of an object's",
-			 have->zones, name);
+		snprintf(
+			text, FORMAT_TEXT_LEN,
+			"%u zones for %s: shards are on distinct nodes, but not in distinct zones, "
+			"and a lost zone may take several of an object's",
+			have->zones, name);
 }
 
 static void add_pools(struct map *map, const struct format_options *opt, const struct domains *have)
@@ -174,7 +179,7 @@ static void add_pools(struct map *map, const struct format_options *opt, const s
 }
 
 int map_format(const struct format_options *options, const struct node_info *nodes, uint32_t count,
-	       struct map **ret, char text[FORMAT_TEXT_LEN])
+               struct map **ret, char text[FORMAT_TEXT_LEN])
 {
 	struct format_options opt = *options;
 	struct domains have;
@@ -188,11 +193,11 @@ int map_format(const struct format_options *options, const struct node_info *nod
 		opt.grace_ms = DEFAULT_GRACE_MS;
 	if (!map_redundancy_valid(opt.k, opt.m))
 		return refuse(text,
-			      "%u:%u is no redundancy: 1 to %u copies, or 2 to %u data and 1 to %u parity",
-			      opt.k, opt.m, MAX_PARITY + 1, MAX_DATA, MAX_PARITY);
+		              "%u:%u is not 1 to %u copies, nor 2 to %u data and 1 to %u parity",
+		              opt.k, opt.m, MAX_PARITY + 1, MAX_DATA, MAX_PARITY);
 	if (!map_object_shift_valid(opt.object_shift))
 		return refuse(text, "object size 2^%u is not within 2^20 (1 MiB) and 2^24 (16 MiB)",
-			      opt.object_shift);
+		              opt.object_shift);
 
 	map = map_create();
 	map->epoch = 1;

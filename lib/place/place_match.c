@@ -9,14 +9,14 @@
 /*
  * How a PG finds its disks.
  *
- * Every (slot, disk) pair has a score, an exponentially distributed number whose rate is the disk's
- * weight, from a hash of (pool, PG, disk, slot): it never depends on which other disks exist. A slot
- * prefers low scores, and of two slots that want the same domain (zone or node) the lower score has
- * it. Since both sides rank by the same numbers, the outcome of deferred acceptance is the greedy
- * one: go through all pairs from the lowest score up, and let a pair match if its slot is still free
- * and its domain not yet full. What a domain scores is thus the best of its disks' scores, which
- * makes it win in proportion to the sum of their weights, and makes a lost disk's slots fall to
- * disks everywhere.
+ * Every (slot, disk) pair has a score, an exponentially distributed number whose rate is the
+ * disk's weight, from a hash of (pool, PG, disk, slot): never of which other disks exist. A slot
+ * prefers low scores, and of two slots that want the same domain (zone or node) the lower score
+ * has it. Since both sides rank by the same numbers, the outcome of deferred acceptance is the
+ * greedy one: go through all pairs from the lowest score up, and let a pair match if its slot is
+ * free and its domain not yet full. What a domain scores is thus the best of its disks' scores, so
+ * that it wins in proportion to the sum of their weights, and a lost disk's slots fall to disks
+ * everywhere.
  *
  * Disks that failed or belong to an "out" node still match at first, as ghosts; then the slots that
  * ghosts hold match again, among usable disks. So nobody else moves when a disk is lost or returns.
@@ -71,7 +71,7 @@ static void heap_drop_first(struct place_plan *plan)
 		heap_sink(plan, 0);
 }
 
-/* Moves on to the disk's next score: call->hash is fresh, the previous score (or 0) is in call->score. */
+/* Moves on to the disk's next score: call->hash is fresh, call->score the previous one or 0. */
 static void call_advance(const struct place_plan *plan, struct call *call)
 {
 	uint64_t left = plan->slots - call->calls;
@@ -112,14 +112,15 @@ static void collect_block(struct place_plan *plan, uint32_t pg)
 		plan->callers[lane].count = 0;
 	for (uint32_t c = 0; c < plan->count; c++) {
 		uint64_t hash = hash64(key ^ plan->keys[c]);
-		/* The top bit of a lane survives the subtraction where the lane is within the limit. */
-		uint64_t low = ((plan->lane_limits[c] | LANE_TOPS) - (hash & ~LANE_TOPS)) & LANE_TOPS;
+		/* A lane within its limit keeps its top bit. */
+		uint64_t low =
+			((plan->lane_limits[c] | LANE_TOPS) - (hash & ~LANE_TOPS)) & LANE_TOPS;
 
 		for (; low; low &= low - 1) {
 			uint32_t lane = __builtin_ctzll(low) / LANE_BITS;
 			struct callers *callers = &plan->callers[lane];
 
-			callers->v[callers->count++] = (struct caller){ first_hash(hash, lane), c };
+			callers->v[callers->count++] = (struct caller){first_hash(hash, lane), c};
 		}
 	}
 	plan->block = pg / PG_BLOCK + 1;
@@ -135,7 +136,7 @@ static void collect_wide(struct place_plan *plan, uint32_t pg, uint64_t horizon)
 		uint64_t hash = first_hash(hash64(key ^ plan->keys[c]), pg % PG_BLOCK);
 
 		if (hash <= place_plan_hash_limit(plan, c, horizon))
-			plan->wide.v[plan->wide.count++] = (struct caller){ hash, c };
+			plan->wide.v[plan->wide.count++] = (struct caller){hash, c};
 	}
 }
 
@@ -148,7 +149,7 @@ static void heap_fill(struct place_plan *plan, const struct callers *callers, bo
 
 		if (plan->ghosts[caller->candidate] && !with_ghosts)
 			continue;
-		*call = (struct call){ .hash = caller->hash, .candidate = caller->candidate };
+		*call = (struct call){.hash = caller->hash, .candidate = caller->candidate};
 		call_advance(plan, call);
 		plan->heap_count++;
 	}
@@ -166,9 +167,9 @@ static bool holds_slot(const struct place_plan *plan, uint32_t candidate)
 }
 
 /*
- * Takes calls in order up to the horizon until `want` slots are filled. What matched stays matched:
- * a slot or domain is never freed in between, so after a wider horizon was collected the calls heard
- * before are refused again, and those of disks that hold a slot already are ignored.
+ * Takes calls in order up to the horizon until `want` slots are filled. What matched stays
+ * matched: a slot or domain is never freed in between, so after a wider horizon was collected the
+ * calls heard before are refused again, and those of disks that hold a slot already are ignored.
  */
 static bool match(struct place_plan *plan, uint64_t horizon, uint32_t want, uint32_t *filled)
 {
@@ -201,7 +202,7 @@ static bool match(struct place_plan *plan, uint64_t horizon, uint32_t want, uint
 
 /* Fills free slots until `filled` is `want`. */
 static void fill(struct place_plan *plan, uint32_t pg, bool with_ghosts, uint32_t filled,
-		 uint32_t want)
+                 uint32_t want)
 {
 	uint64_t horizon = plan->horizon;
 

@@ -48,7 +48,7 @@ static void plan_candidates(struct place_plan *plan, struct node_disks *nodes)
 
 /* The zones of nodes with candidates (usable ones only, if `usable`), sorted, once each. */
 static uint32_t plan_zones(const struct map *map, const struct node_disks *nodes, bool usable,
-			   uint32_t *zones)
+                           uint32_t *zones)
 {
 	uint32_t count = 0, unique = 0;
 
@@ -66,9 +66,9 @@ static uint32_t plan_zones(const struct map *map, const struct node_disks *nodes
 
 /* Slots that fit when no node may hold more than `cap`. */
 static struct node_disks node_capacity(const struct map *map, const struct node_disks *nodes,
-				       uint32_t cap)
+                                       uint32_t cap)
 {
-	struct node_disks sum = { 0 };
+	struct node_disks sum = {0};
 
 	for (uint32_t i = 0; i < map->node_count; i++) {
 		sum.all += MIN(nodes[i].all, cap);
@@ -80,8 +80,8 @@ static struct node_disks node_capacity(const struct map *map, const struct node_
 static void domains_are_zones(struct place_plan *plan, const uint32_t *zones, uint32_t zone_count)
 {
 	for (uint32_t c = 0; c < plan->count; c++) {
-		uint32_t *zone = bsearch(&plan->map->nodes[plan->domains[c]].zone, zones, zone_count,
-					 sizeof(*zones), compare_u32);
+		uint32_t *zone = bsearch(&plan->map->nodes[plan->domains[c]].zone, zones,
+		                         zone_count, sizeof(*zones), compare_u32);
 
 		plan->domains[c] = zone - zones;
 	}
@@ -93,11 +93,11 @@ static void domains_are_zones(struct place_plan *plan, const uint32_t *zones, ui
  * possible. Returns how many slots the domains could hold.
  */
 static struct node_disks plan_domains(struct place_plan *plan, const struct node_disks *nodes,
-				      bool same_node_ok)
+                                      bool same_node_ok)
 {
 	const struct map *map = plan->map;
 	uint32_t *zones = xcalloc(map->node_count + 1, sizeof(*zones));
-	struct node_disks room = { .usable = plan_zones(map, nodes, true, zones) };
+	struct node_disks room = {.usable = plan_zones(map, nodes, true, zones)};
 
 	plan->domain_cap = 1;
 	if (room.usable >= plan->slots) {
@@ -172,7 +172,7 @@ struct place_plan *place_plan_create(const struct map *map, const struct map_poo
 	plan->horizon = horizon_of(plan, room.all);
 	for (uint32_t c = 0; c < plan->count; c++)
 		plan->lane_limits[c] = LANE_ONES * (place_plan_hash_limit(plan, c, plan->horizon) >>
-						    (64 - LANE_USED));
+		                                    (64 - LANE_USED));
 	free(nodes);
 	return plan;
 }

@@ -44,7 +44,8 @@ struct place_plan {
 	/* Usable disks and ghosts in the order of their ids. */
 	uint32_t count;
 	uint64_t *ids, *keys;
-	uint64_t *lane_limits; /* the highest lane that may score below the horizon, in every lane */
+	uint64_t
+		*lane_limits; /* the highest lane that may score below the horizon, in every lane */
 	uint32_t *weights, *domains;
 	bool *ghosts;
 	uint64_t weight_sum;

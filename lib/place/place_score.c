@@ -38,8 +38,8 @@ static uint64_t ln_series(uint64_t g)
 }
 
 /*
- * 1 - x / 2^64 = 2^-halvings * (1 - f), f <= 1/2, and 1 - f = (1 - i/64) * (1 - g). Small x stay
- * exact: there halvings and i are 0 and g = f = x / 2^64. That matters, because the winners are small.
+ * 1 - x / 2^64 = 2^-halvings * (1 - f), f <= 1/2, and 1 - f = (1 - i/64) * (1 - g). Small x
+ * stay exact (halvings and i are 0, g = f = x / 2^64), which matters, for the winners are small.
  */
 uint64_t place_exp(uint64_t x)
 {

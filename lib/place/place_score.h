@@ -8,8 +8,9 @@
 
 enum { PLACE_EXP_FRACTION_BITS = 56 };
 /*
- * -ln(1 - x / 2^64), with 56 fractional bits: turns a uniform hash into an exponentially distributed
- * number. Integer arithmetic only. Off by less than 2^-40 of its value or 2^-54, whichever is more.
+ * -ln(1 - x / 2^64), with 56 fractional bits: turns a uniform hash into an exponentially
+ * distributed number. Integer arithmetic only. Off by less than 2^-40 of its value or 2^-54,
+ * whichever is more.
  */
 uint64_t place_exp(uint64_t x);
 
