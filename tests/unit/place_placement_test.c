@@ -73,7 +73,7 @@ static struct map *random_cluster(struct prng *rng)
 		if (prng_below(rng, 6) == 0)
 			map->disks[i].flags = DISK_FAILED;
 	}
-	cluster_set_pool(map, k, m, 32, prng_below(rng, 2));
+	cluster_set_pool(map, k, m, 16, prng_below(rng, 2));
 	return map;
 }
 
