@@ -99,6 +99,20 @@ int frame_peek(const uint8_t fixed[FRAME_FIXED_LEN], struct frame_sizes *ret)
 	return 0;
 }
 
+int head_check(const uint8_t *head, size_t head_len, struct frame_sizes *ret)
+{
+	int err;
+
+	if (head_len < FRAME_FIXED_LEN)
+		return -SF_EFORMAT;
+	err = frame_peek(head, ret);
+	if (err)
+		return err;
+	if (head_len != FRAME_FIXED_LEN + ret->header_len + 4 * ret->crc_count)
+		return -SF_EFORMAT;
+	return head_crc(head, head_len) == get32(head + OFF_CRC) ? 0 : -SF_ECORRUPT;
+}
+
 /* Checks each block against the table in the frame, and gives the checksums in host order. */
 static int payload_verify(const struct buf *payload, const uint8_t *table, uint32_t *crcs)
 {
@@ -119,16 +133,11 @@ int frame_decode(const uint8_t *head, size_t head_len, struct buf *payload, stru
 	struct frame_sizes sizes;
 	int err;
 
-	if (head_len < FRAME_FIXED_LEN)
-		return -SF_EFORMAT;
-	err = frame_peek(head, &sizes);
+	err = head_check(head, head_len, &sizes);
 	if (err)
 		return err;
-	if (head_len != FRAME_FIXED_LEN + sizes.header_len + 4 * sizes.crc_count ||
-	    sizes.payload_len != (payload ? payload->len : 0))
+	if (sizes.payload_len != (payload ? payload->len : 0))
 		return -SF_EFORMAT;
-	if (head_crc(head, head_len) != get32(head + OFF_CRC))
-		return -SF_ECORRUPT;
 	if (payload) {
 		err = payload_verify(payload, header + sizes.header_len, crcs);
 		if (err)

@@ -2,35 +2,23 @@
 #include "lib/wire/codec_foreign.h"
 
 #include "lib/base/crc32c.h"
-#include "lib/base/err.h"
 #include "lib/wire/codec.h"
 #include "lib/wire/header.h"
-
-enum { OFF_CRC = 16 };
 
 static uint32_t get32(const uint8_t *p)
 {
 	return p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
 }
 
-int frame_decode_head(const uint8_t *head, size_t head_len, struct msg *ret, const uint8_t **ret_crcs)
+int frame_decode_head(const uint8_t *head, size_t head_len, struct msg *ret,
+                      const uint8_t **ret_crcs)
 {
 	struct frame_sizes sizes;
-	size_t variable;
-	uint32_t crc;
 	int err;
 
-	if (head_len < FRAME_FIXED_LEN)
-		return -SF_EFORMAT;
-	err = frame_peek(head, &sizes);
+	err = head_check(head, head_len, &sizes);
 	if (err < 0)
 		return err;
-	variable = (size_t)sizes.header_len + 4 * (size_t)sizes.crc_count;
-	if (head_len != FRAME_FIXED_LEN + variable)
-		return -SF_EFORMAT;
-	crc = crc32c(0, head, OFF_CRC);
-	if (get32(head + OFF_CRC) != crc32c(crc, head + FRAME_FIXED_LEN, variable))
-		return -SF_ECORRUPT;
 	err = header_unpack(head + FRAME_FIXED_LEN, sizes.header_len, sizes.payload_len, ret);
 	if (err < 0)
 		return err;

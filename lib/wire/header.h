@@ -6,11 +6,17 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "lib/wire/codec.h"
 #include "lib/wire/msg.h"
 
 /*
- * Private to lib/wire: a message's fields as the protobuf Header, everything but the payload.
+ * Private to lib/wire: a message's fields as the protobuf Header, and what stands around it in front
+ * of the payload.
  */
+
+/* Checks the fixed part, and the length and the checksum of everything in front of the payload.
+ * -SF_EFORMAT, -SF_ECORRUPT: *ret undefined. */
+int head_check(const uint8_t *head, size_t head_len, struct frame_sizes *ret);
 
 /* True when m keeps the limits of msg.h, with a payload of payload_len bytes. */
 bool header_valid(const struct msg *m, uint32_t payload_len);

@@ -10,6 +10,7 @@
 
 #include "lib/base/crc32c.h"
 #include "lib/base/err.h"
+#include "lib/wire/codec_foreign.h"
 #include "tests/unit/wire_random.h"
 
 /* A message's bytes, in an area of exactly their size so that ASan sees each overrun. */
@@ -306,6 +307,40 @@ static void a_checksum_goes_with_the_data_from_its_first_owner(void **state)
 	buf_unref(buf);
 }
 
+static void a_head_alone_decodes_and_vouches_for_each_block(void **state)
+{
+	uint32_t len = 2 * CRC_BLOCK + 5;
+	const uint8_t *crcs;
+	struct msg m, got;
+	struct frame f;
+	struct prng p;
+
+	prng_init(&p, 11);
+	msg_init(&m, MSG_OBJ_READ);
+	m.id = 8;
+	random_payload(&p, &m, len);
+	f = frame_make(&m);
+	assert_int_equal(frame_decode_head(f.head, f.len, &got, &crcs), 0);
+	assert_int_equal(got.id, 8);
+	assert_int_equal(got.payload.count, 0);
+	for (uint32_t i = 0; i < block_count(len); i++) {
+		uint8_t *data = f.payload->data + i * CRC_BLOCK;
+		uint32_t n = MIN(len - i * CRC_BLOCK, (uint32_t)CRC_BLOCK);
+
+		assert_true(frame_block_valid(crcs, i, data, n));
+		data[n - 1] ^= 1;
+		assert_false(frame_block_valid(crcs, i, data, n));
+	}
+	assert_int_equal(frame_decode_head(f.head, f.len - 1, &got, &crcs), -SF_EFORMAT);
+	for (uint32_t i = 0; i < f.len; i++) {
+		f.head[i] ^= 0x10;
+		assert_int_not_equal(frame_decode_head(f.head, f.len, &got, &crcs), 0);
+		f.head[i] ^= 0x10;
+	}
+	frame_drop(&f);
+	msg_fini(&m);
+}
+
 static void a_peek_refuses_what_is_not_ours_or_too_long(void **state)
 {
 	static const struct {
@@ -359,6 +394,7 @@ int main(void)
 		cmocka_unit_test(a_frame_cut_at_any_length_is_refused),
 		cmocka_unit_test(holes_travel_as_zeros),
 		cmocka_unit_test(a_checksum_goes_with_the_data_from_its_first_owner),
+		cmocka_unit_test(a_head_alone_decodes_and_vouches_for_each_block),
 		cmocka_unit_test(a_peek_refuses_what_is_not_ours_or_too_long),
 	};
 
