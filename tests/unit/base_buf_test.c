@@ -109,7 +109,7 @@ static void the_last_unref_returns_a_buffer_and_it_is_used_again(void **state)
 }
 
 #ifndef UNDER_ASAN /* whose allocator and shadow count as memory too */
-static size_t rss_bytes(void)
+static void memory_bytes(size_t *ret_mapped, size_t *ret_resident)
 {
 	unsigned long total = 0, resident = 0;
 	FILE *f = fopen("/proc/self/statm", "r");
@@ -117,7 +117,29 @@ static size_t rss_bytes(void)
 	assert_non_null(f);
 	assert_int_equal(fscanf(f, "%lu %lu", &total, &resident), 2);
 	fclose(f);
-	return resident * 4096;
+	*ret_mapped = total * 4096;
+	*ret_resident = resident * 4096;
+}
+
+static size_t rss_bytes(void)
+{
+	size_t mapped, resident;
+
+	memory_bytes(&mapped, &resident);
+	return resident;
+}
+
+static void address_space_is_given_back_too(void **state)
+{
+	struct buf_pool *pool = buf_pool_create(0);
+	size_t before, after, resident;
+
+	memory_bytes(&before, &resident);
+	for (int i = 0; i < 100; i++)
+		buf_unref(buf_get(pool, i % 2 ? 4 * MIB : 3 * MIB));
+	memory_bytes(&after, &resident);
+	assert_true(after <= before + 4 * MIB);
+	buf_pool_destroy(pool);
 }
 
 static void memory_beyond_keep_bytes_leaves_the_process(void **state)
@@ -153,13 +175,16 @@ static void idle_memory_follows_the_sizes_in_use(void **state)
 	for (size_t i = 0; i < ARRAY_LEN(small); i++)
 		buf_unref(small[i]);
 	big = buf_get(pool, 4 * MIB);
+	memset(big->data, 0x77, 100); /* fresh pages would be zero */
 	buf_unref(big);
-	assert_ptr_equal(buf_get(pool, 4 * MIB), big);
+	big = buf_get(pool, 4 * MIB);
+	assert_int_equal(big->data[99], 0x77);
 	buf_unref(big);
 
 	/* One that is larger than the whole allowance disturbs nothing. */
 	buf_unref(buf_get(pool, 8 * MIB));
-	assert_ptr_equal(buf_get(pool, 4 * MIB), big);
+	big = buf_get(pool, 4 * MIB);
+	assert_int_equal(big->data[99], 0x77);
 	buf_unref(big);
 	buf_pool_destroy(pool);
 }
@@ -387,6 +412,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 #ifndef UNDER_ASAN /* first: later tests leave memory in malloc's hands */
 		cmocka_unit_test(memory_beyond_keep_bytes_leaves_the_process),
+		cmocka_unit_test(address_space_is_given_back_too),
 #endif
 		cmocka_unit_test(a_buffer_has_room_alignment_and_one_reference),
 		cmocka_unit_test(a_capacity_is_a_fixed_point_of_its_class),
