@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tests/sim/workload.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+#include "lib/base/math.h"
+#include "lib/base/mem.h"
+
+void workload_create(struct world *w, const struct map *map, uint32_t objects)
+{
+	struct workload *load = xcalloc(1, sizeof(*load));
+	uint64_t volume = draw_between(w, 1, 0xffffff) << 32;
+
+	assert(objects <= SIM_MAX_OBJECTS);
+	for (uint32_t i = 0; i < objects; i++) {
+		struct sim_object *o = &load->objects[i];
+		const struct map_pool *pool;
+
+		o->pool = draw_below(w, 4) ? POOL_DATA : POOL_META;
+		o->oid = o->pool == POOL_DATA ? volume | i : 8ull << 60 | (volume + ((uint64_t)i << 32));
+		pool = map_find_pool(map, o->pool);
+		cells_draw(&o->cells, &w->prng, pool->k, 1u << pool->object_shift);
+	}
+	load->object_count = objects;
+	w->workload = load;
+}
+
+void workload_destroy(struct world *w)
+{
+	if (!w->workload)
+		return;
+	history_fini(&w->workload->history);
+	free(w->workload);
+	w->workload = NULL;
+}
+
+const struct sim_object *workload_object(const struct world *w, const struct op_record *op)
+{
+	return &w->workload->objects[op->object];
+}
+
+static enum op_type type_draw(struct world *w)
+{
+	uint32_t r = draw_below(w, 100);
+
+	if (r < 38)
+		return OP_WRITE;
+	if (r < 76)
+		return OP_READ;
+	if (r < 83)
+		return OP_ZERO;
+	if (r < 91)
+		return OP_DELETE;
+	return r < 96 ? OP_CREATE : OP_STAT;
+}
+
+/* One to some neighbours, without gaps. */
+static void cells_choose(struct world *w, const struct cells *c, struct op_record *op)
+{
+	uint32_t longest = draw_between(w, 1, 4);
+
+	do
+		op->first = draw_below(w, c->count);
+	while (cell_is_gap(c, op->first));
+	op->count = 1;
+	while (op->count < longest && op->first + op->count < c->count &&
+	       !cell_is_gap(c, op->first + op->count))
+		op->count++;
+}
+
+static void op_draw(struct world *w, struct op_record *op)
+{
+	const struct workload *load = w->workload;
+	const struct cells *c;
+
+	op->type = type_draw(w);
+	op->object = draw_below(w, load->object_count);
+	c = &load->objects[op->object].cells;
+	if (op->type == OP_STAT || op->type == OP_DELETE || draw_chance(w, load->big_ppm))
+		op->count = c->count;
+	else
+		cells_choose(w, c, op);
+}
+
+uint32_t workload_begin(struct world *w, uint32_t client)
+{
+	struct workload *load = w->workload;
+	struct op_record *op;
+
+	if (!load || (load->final ? load->final_next == load->object_count : load->ops_left == 0))
+		return UINT32_MAX;
+	op = history_add(&load->history);
+	if (load->final) {
+		op->type = OP_READ;
+		op->object = load->final_next++;
+		op->count = load->objects[op->object].cells.count;
+	} else {
+		load->ops_left--;
+		op_draw(w, op);
+	}
+	op->client = client;
+	op->stamp = op->type == OP_WRITE || op->type == OP_CREATE ? ++load->last_stamp : 0;
+	op->began = ++w->moment;
+	return load->history.count - 1;
+}

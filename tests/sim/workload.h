@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef SF_SIM_WORKLOAD_H
+#define SF_SIM_WORKLOAD_H
+
+#include "lib/place/map.h"
+#include "tests/sim/history.h"
+#include "tests/sim/world.h"
+
+/* The objects of a run, what is to be done to them, and what was. */
+enum { SIM_MAX_OBJECTS = 16 };
+
+struct sim_object {
+	uint32_t pool;
+	uint64_t oid;
+	struct cells cells;
+};
+
+struct workload {
+	uint32_t object_count;
+	struct sim_object objects[SIM_MAX_OBJECTS];
+	uint32_t ops_left;      /* to be begun */
+	uint32_t big_ppm;       /* operations on whole objects */
+	uint32_t give_up_ppm;   /* operations whose client goes away */
+	uint64_t pause_max_us;  /* of a client between two operations */
+	uint64_t last_stamp;
+	uint32_t final_next;    /* the next object of the final reads */
+	bool final;             /* the final reads are under way */
+	struct history history;
+};
+
+/* Objects of both pools; needs the first map. */
+void workload_create(struct world *w, const struct map *map, uint32_t objects);
+void workload_destroy(struct world *w);
+/* Draws the next operation of a client and records its beginning; UINT32_MAX: none is left. */
+uint32_t workload_begin(struct world *w, uint32_t client);
+const struct sim_object *workload_object(const struct world *w, const struct op_record *op);
+
+#endif
