@@ -57,8 +57,7 @@ void admin_handle(struct node *node, uint64_t conn, struct msg *msg)
 	list_push(&node->admin, &w->link);
 	if (ask->verb == SF__ADMIN_REQUEST__VERB__KILL) {
 		admin_answer(node, w, RES_OK);
-		node->exiting = true;
-		effect_add(node, EFF_EXIT)->text = "killed by an operator";
+		node_exit(node, "killed by an operator");
 	}
 }
 

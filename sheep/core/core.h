@@ -251,7 +251,7 @@ struct node {
 	struct map *map;
 	struct placement *placement;
 	uint64_t cluster;         /* our disks carry it; 0: fresh */
-	bool adopting, exiting;
+	bool adopting, exiting, leaving;
 	uint64_t lease_until;
 	uint32_t pool_count;
 	struct pool_state *pools;
@@ -323,6 +323,8 @@ void replica_handle(struct node *node, uint64_t from, bool is_client, struct msg
 void node_take_map(struct node *node, struct map *map);
 void node_take_adopted(struct node *node, int result);
 const struct epoch_rec *node_epoch(const struct node *node, uint32_t epoch);
+/* Asks the driver to end us. Once. */
+void node_exit(struct node *node, const char *why);
 void epochs_drop(struct node *node);
 struct pg_slot *node_pg_slot(struct node *node, uint32_t pool, uint32_t pg);
 struct pg *node_find_pg(struct node *node, uint32_t pool, uint32_t pg); /* we are its primary; else NULL */

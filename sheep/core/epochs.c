@@ -206,7 +206,7 @@ static void adopt_start(struct node *node, const struct map *map)
 	node->adopting = true;
 }
 
-static void node_exit(struct node *node, const char *why)
+void node_exit(struct node *node, const char *why)
 {
 	if (node->exiting)
 		return;

@@ -159,6 +159,15 @@ static bool propose_self(struct node *node)
 	return propose_event(node, &join);
 }
 
+/* Down in order: true when there is nothing more to wait for. */
+static bool propose_leave(struct node *node)
+{
+	const struct map_node *self = map_find_node(node->map, node->config.info.id);
+	struct map_event leave = {.type = MAP_EV_LEAVE, .node = node->config.info.id};
+
+	return !self || !(self->flags & NODE_UP) || !propose_event(node, &leave);
+}
+
 static bool propose_failed_disk(struct node *node)
 {
 	for (uint32_t i = 0; i < node->config.info.disk_count; i++) {
@@ -234,6 +243,10 @@ void membership_tick(struct node *node)
 		node->proposing = false; /* the driver never answered */
 	if (!node->live_known || node->exiting)
 		return;
+	if (!node->map && node->leaving) {
+		node_exit(node, "asked to stop");
+		return;
+	}
 	if (!node->map) {
 		if (!node->proposing)
 			admin_next_event(node);
@@ -242,6 +255,11 @@ void membership_tick(struct node *node)
 	ping_peers(node);
 	if (node->proposing || node->adopting)
 		return;
+	if (node->leaving) {
+		if (propose_leave(node))
+			node_exit(node, "left the cluster");
+		return;
+	}
 	if (propose_self(node) || propose_failed_disk(node) || admin_next_event(node))
 		return;
 	propose_about_peers(node);

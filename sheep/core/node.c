@@ -323,6 +323,9 @@ static void event_dispatch(struct node *node, const struct event *ev)
 	case EV_COMPUTE_DONE:
 		ev->compute_job->done(node, ev->compute_job);
 		break;
+	case EV_STOP:
+		node->leaving = true;
+		break;
 	case EV_ADOPTED:
 		node_take_adopted(node, ev->result);
 		break;

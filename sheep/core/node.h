@@ -68,6 +68,7 @@ enum event_type {
 	EV_DISK_DONE,   /* disk_job */
 	EV_DISK_LOST,   /* from = disk id: the disk failed for good (EIO, vanished, fsync failed) */
 	EV_COMPUTE_DONE, /* compute_job */
+	EV_STOP,        /* asked to leave in order: EFF_EXIT follows when the map says that we are down */
 	EV_ADOPTED,     /* all disks carry the cluster of the last EFF_ADOPT; result 0 or an error */
 };
 

@@ -46,6 +46,8 @@ int store_open(const struct store_options *options, struct store **ret, char tex
 /* Makes everything durable and the index current. NULL is fine. */
 void store_close(struct store *store);
 struct store_identity store_identity(const struct store *store);
+/* What the store may use, for the disk's weight. */
+uint64_t store_size_bytes(const struct store *store);
 
 /* Stamps the cluster; drops all data first when the store belonged to another. Durable. */
 int store_adopt(struct store *store, uint64_t cluster);

@@ -1,0 +1,546 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "sheep/loop/daemon.h"
+
+#include <errno.h>
+#include <ev.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "lib/base/err.h"
+#include "lib/base/mem.h"
+#include "sheep/core/node.h"
+#include "sheep/loop/completions.h"
+#include "sheep/loop/compute_pool.h"
+#include "sheep/loop/disk_thread.h"
+#include "sheep/member/member.h"
+#include "sheep/net/net.h"
+#include "sheep/store/store.h"
+
+enum {
+	TICK_MS = 50,
+	LEAVE_MS = 3000,            /* an orderly leave waits this long for its epoch */
+	POOL_KEEP_BYTES = 32 << 20,
+};
+
+struct daemon {
+	struct daemon_options options;
+	const struct log *log;
+	struct ev_loop *loop;
+	struct node_info info;
+	struct buf_pool *pool;
+	struct node *node;
+	struct net *net;
+	const struct member_driver *driver;
+	struct member *member;
+	struct completions completions;
+	struct compute_pool *compute;
+	struct store *stores[NODE_MAX_DISKS]; /* until their threads take them */
+	struct disk_thread *disks[NODE_MAX_DISKS];
+	struct effects fx;
+	struct list computed;       /* done in place, not yet told to the node */
+	uint32_t adopting;          /* disks that have not answered yet */
+	int adopt_result;
+	bool stopping;
+	int exit_status;
+	ev_timer tick, leave;
+	ev_prepare before_wait;
+	ev_signal term, intr;
+};
+
+static uint64_t boottime_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_BOOTTIME, &t);
+	return (uint64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+static void daemon_stop(struct daemon *d, int status, const char *why)
+{
+	if (d->stopping)
+		return;
+	log_info(d->log, "stopping: %s", why);
+	d->stopping = true;
+	d->exit_status = status;
+	ev_break(d->loop, EVBREAK_ALL);
+}
+
+/* ---- Effects ---- */
+
+static struct disk_thread *daemon_disk(struct daemon *d, uint64_t id)
+{
+	for (uint32_t i = 0; i < d->info.disk_count; i++)
+		if (disk_thread_disk(d->disks[i]) == id)
+			return d->disks[i];
+	return NULL;
+}
+
+static bool is_object_request(enum msg_type type)
+{
+	return type >= MSG_OBJ_READ && type <= MSG_OBJ_CHECK;
+}
+
+static void effect_reply(struct daemon *d, uint64_t conn, struct msg *msg)
+{
+	/* The lease is checked when an answer leaves, not when its event came. */
+	if (is_object_request(msg->type) && msg->result == RES_OK && !node_may_serve(d->node, boottime_ms())) {
+		payload_fini(&msg->payload);
+		msg->result = RES_AGAIN;
+	}
+	net_reply_client(d->net, conn, msg);
+}
+
+static void effect_compute(struct daemon *d, struct compute_job *job)
+{
+	if (compute_pool_submit(d->compute, job))
+		return;
+	job->run(job);
+	list_push(&d->computed, &job->link);
+}
+
+static void effect_adopt(struct daemon *d, uint64_t cluster)
+{
+	d->adopting = d->info.disk_count;
+	d->adopt_result = 0;
+	d->info.cluster = cluster;
+	for (uint32_t i = 0; i < d->info.disk_count; i++)
+		disk_thread_adopt(d->disks[i], cluster);
+	if (!d->adopting) { /* a gateway has no disks: answered like one */
+		struct notice *n = xcalloc(1, sizeof(*n));
+		struct list one;
+		n->type = NOTICE_ADOPTED;
+		d->adopting = 1;
+		list_init(&one);
+		list_push(&one, &n->link);
+		completions_post(&d->completions, &d->completions.notices, &one);
+	}
+}
+
+static void effect_run(struct daemon *d, struct effect *fx)
+{
+	switch (fx->type) {
+	case EFF_SEND:
+		net_send_peer(d->net, fx->to, fx->msg);
+		break;
+	case EFF_REPLY:
+		effect_reply(d, fx->to, fx->msg);
+		break;
+	case EFF_DISK:
+		disk_thread_add(daemon_disk(d, fx->disk_job->disk), fx->disk_job);
+		break;
+	case EFF_COMPUTE:
+		effect_compute(d, fx->compute_job);
+		break;
+	case EFF_PROPOSE:
+		d->driver->propose(d->member, fx->expected_cluster, fx->expected_epoch, fx->map);
+		map_unref(fx->map);
+		break;
+	case EFF_ADOPT:
+		effect_adopt(d, fx->cluster);
+		break;
+	case EFF_EXIT:
+		net_flush(d->net);
+		daemon_stop(d, 0, fx->text);
+		break;
+	}
+}
+
+static void daemon_step_once(struct daemon *d, struct event *ev)
+{
+	ev->now_ms = boottime_ms();
+	ev->wall_s = time(NULL);
+	d->fx.count = 0;
+	node_step(d->node, ev, &d->fx);
+	for (uint32_t i = 0; i < d->fx.count; i++)
+		effect_run(d, &d->fx.v[i]);
+}
+
+static void daemon_step(struct daemon *d, struct event ev)
+{
+	struct list *l;
+
+	daemon_step_once(d, &ev);
+	while ((l = list_pop(&d->computed))) {
+		struct event done = {.type = EV_COMPUTE_DONE, .compute_job = list_item(l, struct compute_job, link)};
+		daemon_step_once(d, &done);
+	}
+}
+
+/* Just before the loop waits: everything this round gave rise to leaves together. */
+static void daemon_before_wait(struct ev_loop *loop, ev_prepare *w, int revents)
+{
+	struct daemon *d = w->data;
+
+	(void)loop, (void)revents;
+	for (uint32_t i = 0; i < d->info.disk_count; i++)
+		disk_thread_kick(d->disks[i]);
+	net_flush(d->net);
+}
+
+/* ---- Events ---- */
+
+static void on_client_msg(void *arg, uint64_t conn, struct msg *msg)
+{
+	daemon_step(arg, (struct event){.type = EV_CLIENT_MSG, .from = conn, .msg = msg});
+}
+
+static void on_client_lost(void *arg, uint64_t conn)
+{
+	daemon_step(arg, (struct event){.type = EV_CLIENT_LOST, .from = conn});
+}
+
+static void on_peer_msg(void *arg, uint64_t node, struct msg *msg)
+{
+	daemon_step(arg, (struct event){.type = EV_PEER_MSG, .from = node, .msg = msg});
+}
+
+static void on_peer_lost(void *arg, uint64_t node)
+{
+	daemon_step(arg, (struct event){.type = EV_PEER_LOST, .from = node});
+}
+
+static bool on_hello(void *arg, const struct msg *hello, char why[256])
+{
+	struct daemon *d = arg;
+
+	if (!hello->cluster || !d->info.cluster || hello->cluster == d->info.cluster)
+		return true;
+	snprintf(why, 256, "it belongs to another cluster");
+	return false;
+}
+
+static void on_map(void *arg, struct map *map)
+{
+	struct daemon *d = arg;
+
+	for (uint32_t i = 0; i < map->node_count; i++)
+		if (map->nodes[i].id != d->info.id)
+			net_set_peer(d->net, map->nodes[i].id, map->nodes[i].addr, map->nodes[i].port);
+	daemon_step(d, (struct event){.type = EV_MAP, .map = map});
+	net_set_cluster(d->net, map->cluster, map->epoch);
+	log_info(d->log, "epoch %u: %u nodes", map->epoch, map->node_count);
+}
+
+static void on_live(void *arg, const struct node_info *nodes, uint32_t count)
+{
+	daemon_step(arg, (struct event){.type = EV_LIVE, .live = nodes, .live_count = count});
+}
+
+static void on_lease(void *arg, uint64_t proven_ms, uint32_t lease_ms)
+{
+	daemon_step(arg, (struct event){.type = EV_LEASE, .lease_until_ms = proven_ms + lease_ms});
+}
+
+static void on_proposed(void *arg, int result)
+{
+	daemon_step(arg, (struct event){.type = EV_PROPOSED, .result = result});
+}
+
+static void on_member_failed(void *arg, const char *why)
+{
+	daemon_stop(arg, 1, why);
+}
+
+static void on_adopted(struct daemon *d, const struct notice *n)
+{
+	if (n->result < 0) {
+		log_error(d->log, "disk %016llx: %s", (unsigned long long)n->disk, sf_strerror(n->result));
+		d->adopt_result = n->result;
+	}
+	if (--d->adopting)
+		return;
+	if (d->adopt_result == 0)
+		d->driver->update(d->member, &d->info);
+	daemon_step(d, (struct event){.type = EV_ADOPTED, .result = d->adopt_result});
+}
+
+static void take_notices(struct daemon *d, struct list *notices)
+{
+	struct list *l;
+
+	while ((l = list_pop(notices))) {
+		struct notice *n = list_item(l, struct notice, link);
+		if (n->type == NOTICE_ADOPTED)
+			on_adopted(d, n);
+		else
+			daemon_step(d, (struct event){.type = EV_DISK_LOST, .from = n->disk});
+		free(n);
+	}
+}
+
+static void on_completions(struct ev_loop *loop, ev_async *w, int revents)
+{
+	struct daemon *d = w->data;
+	struct list disk, compute, notices;
+	struct list *l;
+
+	(void)loop, (void)revents;
+	completions_take(&d->completions, &disk, &compute, &notices);
+	while ((l = list_pop(&disk)))
+		daemon_step(d, (struct event){.type = EV_DISK_DONE, .disk_job = list_item(l, struct disk_job, link)});
+	while ((l = list_pop(&compute)))
+		daemon_step(d, (struct event){.type = EV_COMPUTE_DONE,
+		                              .compute_job = list_item(l, struct compute_job, link)});
+	take_notices(d, &notices);
+}
+
+static void on_tick(struct ev_loop *loop, ev_timer *w, int revents)
+{
+	(void)loop, (void)revents;
+	daemon_step(w->data, (struct event){.type = EV_TICK});
+}
+
+static void on_leave_timeout(struct ev_loop *loop, ev_timer *w, int revents)
+{
+	(void)loop, (void)revents;
+	daemon_stop(w->data, 0, "asked to stop; the others will notice that this node is gone");
+}
+
+static void on_signal(struct ev_loop *loop, ev_signal *w, int revents)
+{
+	struct daemon *d = w->data;
+
+	(void)revents;
+	if (ev_is_active(&d->leave)) /* asked twice: at once */
+		daemon_stop(d, 0, "asked to stop twice");
+	ev_timer_start(loop, &d->leave);
+	daemon_step(d, (struct event){.type = EV_STOP});
+}
+
+/* ---- Start and end ---- */
+
+static int open_disk(struct daemon *d, uint32_t i, char text[DAEMON_TEXT_LEN])
+{
+	const struct daemon_options *o = &d->options;
+	struct store_options so = {
+		.path = o->disk_dirs[i],
+		.fs = fs_posix(),
+		.log = o->log,
+		.node = o->node_id,
+		.cluster = d->info.cluster,
+		.nosync = o->nosync,
+	};
+	char why[STORE_TEXT_LEN] = "";
+	struct store *store;
+
+	if (getrandom(&so.new_disk_id, sizeof(so.new_disk_id), 0) != sizeof(so.new_disk_id) || !so.new_disk_id)
+		so.new_disk_id = o->node_id + 1 + i;
+	int rc = store_open(&so, &store, why);
+	if (rc < 0) {
+		snprintf(text, DAEMON_TEXT_LEN, "%s: %s", o->disk_dirs[i], why[0] ? why : sf_strerror(rc));
+		return rc;
+	}
+	struct store_identity id = store_identity(store);
+	if (id.cluster)
+		d->info.cluster = id.cluster;
+	uint64_t gib = store_size_bytes(store) >> 30;
+	d->stores[i] = store;
+	d->info.disks[i].id = id.disk;
+	d->info.disks[i].weight = o->weight ? o->weight : gib ? gib : 1;
+	d->info.disk_count++;
+	return 0;
+}
+
+static int open_disks(struct daemon *d, char text[DAEMON_TEXT_LEN])
+{
+	for (uint32_t i = 0; i < d->options.disk_count; i++) {
+		int rc = open_disk(d, i, text);
+		if (rc < 0)
+			return rc;
+	}
+	for (uint32_t i = 0; i < d->info.disk_count; i++) {
+		/* A fresh disk in a node that belongs to a cluster becomes that cluster's. */
+		uint64_t cluster = store_identity(d->stores[i]).cluster;
+		int rc = cluster == d->info.cluster ? 0 : cluster ? -SF_EFOREIGN : store_adopt(d->stores[i], d->info.cluster);
+		if (rc < 0) {
+			snprintf(text, DAEMON_TEXT_LEN, "%s: %s", d->options.disk_dirs[i], sf_strerror(rc));
+			return rc;
+		}
+	}
+	for (uint32_t i = 0; i < d->info.disk_count; i++) {
+		d->disks[i] = disk_thread_start(d->stores[i], &d->completions);
+		d->stores[i] = NULL;
+	}
+	return 0;
+}
+
+static void fill_info(struct daemon *d)
+{
+	const struct daemon_options *o = &d->options;
+	uint64_t incarnation = 0;
+
+	while (!incarnation)
+		if (getrandom(&incarnation, sizeof(incarnation), 0) != sizeof(incarnation))
+			incarnation = boottime_ms() ^ (uint64_t)getpid() << 40;
+	d->info.id = o->node_id;
+	d->info.incarnation = incarnation;
+	d->info.port = o->port;
+	d->info.zone = o->zone;
+	d->info.gateway = o->gateway;
+	snprintf(d->info.addr, sizeof(d->info.addr), "%s", o->my_addr);
+}
+
+static int open_net(struct daemon *d, char text[DAEMON_TEXT_LEN])
+{
+	struct net_options no = {
+		.bind_addr = d->options.bind_addr,
+		.port = d->options.port,
+		.node = d->info.id,
+		.pool = d->pool,
+		.log = d->log,
+		.loop = d->loop,
+	};
+	struct net_callbacks cb = {
+		.arg = d,
+		.client_msg = on_client_msg,
+		.client_lost = on_client_lost,
+		.peer_msg = on_peer_msg,
+		.peer_lost = on_peer_lost,
+		.accept_hello = on_hello,
+	};
+	char why[512] = "";
+	int rc = net_create(&no, &cb, &d->net, why);
+
+	if (rc < 0)
+		snprintf(text, DAEMON_TEXT_LEN, "%s", why);
+	else
+		d->info.port = net_port(d->net);
+	return rc;
+}
+
+static int open_member(struct daemon *d, char text[DAEMON_TEXT_LEN])
+{
+	struct member_callbacks cb = {
+		.arg = d,
+		.map = on_map,
+		.live = on_live,
+		.lease = on_lease,
+		.proposed = on_proposed,
+		.failed = on_member_failed,
+	};
+	const char *spec;
+	char why[512] = "";
+
+	d->driver = member_driver_find(d->options.cluster, &spec);
+	if (!d->driver) {
+		snprintf(text, DAEMON_TEXT_LEN, "-c %s: this version knows local[:DIR] only", d->options.cluster);
+		return -EINVAL;
+	}
+	int rc = d->driver->create(spec, &d->info, d->loop, d->log, &cb, &d->member, why);
+	if (rc == 0)
+		rc = d->driver->join(d->member, why);
+	if (rc < 0)
+		snprintf(text, DAEMON_TEXT_LEN, "%s", why);
+	return rc;
+}
+
+static void open_node(struct daemon *d)
+{
+	struct node_config config = {
+		.info = d->info,
+		.version = d->options.version,
+		.log = d->log,
+		.pool = d->pool,
+		.disk_paths = d->options.disk_dirs,
+		.recovery_max = d->options.recovery_max,
+	};
+
+	d->node = node_create(&config);
+}
+
+static void start_watchers(struct daemon *d)
+{
+	ev_timer_init(&d->tick, on_tick, TICK_MS / 1000., TICK_MS / 1000.);
+	ev_timer_init(&d->leave, on_leave_timeout, LEAVE_MS / 1000., 0.);
+	ev_prepare_init(&d->before_wait, daemon_before_wait);
+	ev_signal_init(&d->term, on_signal, SIGTERM);
+	ev_signal_init(&d->intr, on_signal, SIGINT);
+	d->tick.data = d->leave.data = d->before_wait.data = d->term.data = d->intr.data = d;
+	ev_timer_start(d->loop, &d->tick);
+	ev_prepare_start(d->loop, &d->before_wait);
+	ev_signal_start(d->loop, &d->term);
+	ev_signal_start(d->loop, &d->intr);
+}
+
+int daemon_create(const struct daemon_options *options, struct daemon **ret, char text[DAEMON_TEXT_LEN])
+{
+	struct daemon *d = xcalloc(1, sizeof(*d));
+	long cores = sysconf(_SC_NPROCESSORS_ONLN);
+	int rc;
+
+	d->options = *options;
+	d->log = options->log;
+	d->loop = ev_loop_new(EVFLAG_AUTO);
+	d->pool = buf_pool_create(POOL_KEEP_BYTES);
+	list_init(&d->computed);
+	effects_init(&d->fx);
+	completions_init(&d->completions, d->loop, on_completions, d);
+	d->compute = compute_pool_create(cores > 0 ? cores / 4 : 0, &d->completions);
+	fill_info(d);
+	rc = open_disks(d, text);
+	if (rc == 0)
+		rc = open_net(d, text);
+	if (rc == 0) {
+		open_node(d);
+		rc = open_member(d, text);
+	}
+	if (rc < 0) {
+		daemon_destroy(d);
+		return rc;
+	}
+	start_watchers(d);
+	*ret = d;
+	return 0;
+}
+
+int daemon_run(struct daemon *d)
+{
+	ev_run(d->loop, 0);
+	return d->exit_status;
+}
+
+/* Jobs that came back after the node was told its last. */
+static void discard_completions(struct daemon *d)
+{
+	struct list disk, compute, notices;
+	struct list *l;
+
+	completions_take(&d->completions, &disk, &compute, &notices);
+	while ((l = list_pop(&disk)))
+		disk_job_discard(list_item(l, struct disk_job, link));
+	while ((l = list_pop(&compute)))
+		compute_job_discard(list_item(l, struct compute_job, link));
+	while ((l = list_pop(&d->computed)))
+		compute_job_discard(list_item(l, struct compute_job, link));
+	while ((l = list_pop(&notices)))
+		free(list_item(l, struct notice, link));
+}
+
+void daemon_destroy(struct daemon *d)
+{
+	if (!d)
+		return;
+	/* Leave first: the others take over while our disks are being closed. */
+	if (d->member) {
+		d->driver->leave(d->member);
+		d->driver->destroy(d->member);
+	}
+	net_destroy(d->net);
+	for (uint32_t i = 0; i < d->info.disk_count; i++) {
+		disk_thread_stop(d->disks[i]);
+		store_close(d->stores[i]);
+	}
+	compute_pool_destroy(d->compute);
+	node_destroy(d->node);
+	discard_completions(d);
+	completions_fini(&d->completions);
+	effects_fini(&d->fx);
+	buf_pool_destroy(d->pool);
+	ev_loop_destroy(d->loop);
+	free(d);
+}
