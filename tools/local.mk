@@ -1,1 +1,8 @@
 dist_noinst_SCRIPTS = tools/build tools/install-deps tools/test
+dist_noinst_SCRIPTS += tools/bench tools/cluster tools/demo
+
+noinst_PROGRAMS += tools/bench_load tools/bench_limits
+tools_bench_load_SOURCES = tools/bench_data.c tools/bench_data.h tools/bench_load.c
+tools_bench_load_LDADD = $(CLIENT_LIBS)
+tools_bench_limits_SOURCES = tools/bench_limits.c
+tools_bench_limits_LDADD = $(ISAL_LIBS)
