@@ -1,0 +1,360 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Start-up and shutdown of the daemon: options, identity, log, going to the background. */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/random.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <syslog.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "lib/base/crc32c.h"
+#include "sheep/loop/daemon.h"
+#include "sheep/options.h"
+
+#ifndef PACKAGE_VERSION
+#define PACKAGE_VERSION "unbuilt"
+#endif
+
+enum { PATH_LEN = 4096, TEXT_LEN = DAEMON_TEXT_LEN };
+
+/* ---- The log: one write(2) a line, so that disk threads may log too ---- */
+
+struct log_out {
+	enum log_sink sink;
+	int fd;
+};
+
+static void log_out_write(void *arg, enum log_level level, const char *line)
+{
+	static const char *const names[] = {"ERROR", "WARN", "INFO", "DEBUG"};
+	static const int priorities[] = {LOG_ERR, LOG_WARNING, LOG_INFO, LOG_DEBUG};
+	const struct log_out *out = arg;
+	char text[1024], when[32];
+	struct timespec now;
+	struct tm tm;
+
+	if (out->sink == LOG_TO_SYSLOG) {
+		syslog(priorities[level], "%s", line);
+		return;
+	}
+	clock_gettime(CLOCK_REALTIME, &now);
+	localtime_r(&now.tv_sec, &tm);
+	strftime(when, sizeof(when), "%Y-%m-%d %H:%M:%S", &tm);
+	int n = snprintf(text, sizeof(text), "%s.%03ld %-5s %s\n", when, now.tv_nsec / 1000000, names[level], line);
+	if (n >= (int)sizeof(text)) {
+		n = sizeof(text) - 1;
+		text[n - 1] = '\n';
+	}
+	if (write(out->fd, text, n) < 0)
+		return; /* nowhere left to say so */
+}
+
+static int log_open(const struct options *o, struct log_out *out, char text[TEXT_LEN])
+{
+	char path[PATH_LEN];
+
+	out->sink = o->log_sink;
+	out->fd = STDOUT_FILENO;
+	if (o->log_sink == LOG_TO_SYSLOG)
+		openlog("sheep", LOG_PID, LOG_DAEMON);
+	if (o->log_sink != LOG_TO_FILE)
+		return 0;
+	snprintf(path, sizeof(path), "%s/sheep.log", o->log_dir ? o->log_dir : o->meta_dir);
+	out->fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+	if (out->fd < 0) {
+		snprintf(text, TEXT_LEN, "cannot write the log %.600s: %s", path, strerror(errno));
+		return -1;
+	}
+	return 0;
+}
+
+/* ---- META_DIR: lock and identity ---- */
+
+static int make_dir(const char *path, char text[TEXT_LEN])
+{
+	if (mkdir(path, 0755) == 0 || errno == EEXIST)
+		return 0;
+	snprintf(text, TEXT_LEN, "cannot make directory %.600s: %s", path, strerror(errno));
+	return -1;
+}
+
+/* Held until the process ends. */
+static int meta_lock(const char *meta, char text[TEXT_LEN])
+{
+	char path[PATH_LEN];
+
+	snprintf(path, sizeof(path), "%s/lock", meta);
+	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+	if (fd < 0) {
+		snprintf(text, TEXT_LEN, "cannot use %.600s: %s", meta, strerror(errno));
+		return -1;
+	}
+	if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+		snprintf(text, TEXT_LEN, "%.600s is in use by another sheep", meta);
+		close(fd);
+		return -1;
+	}
+	return 0;
+}
+
+struct node_file {
+	char magic[8];
+	uint64_t id;
+	uint32_t crc;
+	uint32_t reserved;
+};
+
+static int node_file_write(const char *meta, const char *path, const struct node_file *f)
+{
+	char temp[PATH_LEN + 8];
+
+	snprintf(temp, sizeof(temp), "%s.tmp", path);
+	int fd = open(temp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+	if (fd < 0)
+		return -1;
+	bool ok = write(fd, f, sizeof(*f)) == sizeof(*f) && fsync(fd) == 0;
+	close(fd);
+	int dir = open(meta, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	ok = ok && rename(temp, path) == 0 && dir >= 0 && fsync(dir) == 0;
+	if (dir >= 0)
+		close(dir);
+	return ok ? 0 : -1;
+}
+
+/* This node's id: made once, kept in META_DIR/node. */
+static int node_id_get(const char *meta, uint64_t *ret, char text[TEXT_LEN])
+{
+	struct node_file f;
+	char path[PATH_LEN];
+
+	snprintf(path, sizeof(path), "%s/node", meta);
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd >= 0) {
+		ssize_t n = read(fd, &f, sizeof(f));
+		close(fd);
+		if (n == sizeof(f) && !memcmp(f.magic, "SFnode1", 8) && f.crc == crc32c(0, &f.id, sizeof(f.id)) && f.id) {
+			*ret = f.id;
+			return 0;
+		}
+		snprintf(text, TEXT_LEN, "%.600s is damaged; restore it, or start with an empty META_DIR", path);
+		return -1;
+	}
+	memset(&f, 0, sizeof(f));
+	memcpy(f.magic, "SFnode1", 8);
+	if (errno != ENOENT || getrandom(&f.id, sizeof(f.id), 0) != sizeof(f.id) || !f.id) {
+		snprintf(text, TEXT_LEN, "cannot read %.600s: %s", path, strerror(errno));
+		return -1;
+	}
+	f.crc = crc32c(0, &f.id, sizeof(f.id));
+	if (node_file_write(meta, path, &f) < 0) {
+		snprintf(text, TEXT_LEN, "cannot write %.600s: %s", path, strerror(errno));
+		return -1;
+	}
+	*ret = f.id;
+	return 0;
+}
+
+/* ---- Going to the background ---- */
+
+/* The parent stays until the child says "ready" (an empty line) or what went wrong. Returns the pipe's end, -1 on failure. */
+static int background(void)
+{
+	int pipes[2];
+	char line[TEXT_LEN];
+	size_t got = 0;
+	ssize_t n;
+
+	if (pipe2(pipes, O_CLOEXEC) < 0)
+		return -1;
+	pid_t pid = fork();
+	if (pid < 0)
+		return -1;
+	if (pid == 0) {
+		setsid();
+		close(pipes[0]);
+		return pipes[1];
+	}
+	close(pipes[1]);
+	while (got < sizeof(line) - 1 && (n = read(pipes[0], line + got, sizeof(line) - 1 - got)) > 0)
+		got += n;
+	line[got] = 0;
+	if (got == 1 && line[0] == '\n')
+		_exit(0);
+	fprintf(stderr, "sheep: %s\n", got ? line : "the daemon died while it started; see its log");
+	_exit(1);
+}
+
+static void detach(int ready)
+{
+	int null = open("/dev/null", O_RDWR);
+
+	if (null >= 0) {
+		dup2(null, STDIN_FILENO);
+		dup2(null, STDOUT_FILENO);
+		dup2(null, STDERR_FILENO);
+		if (null > STDERR_FILENO)
+			close(null);
+	}
+	if (write(ready, "\n", 1) < 0)
+		_exit(1);
+	close(ready);
+}
+
+static int fail(int ready, const char *text)
+{
+	if (ready < 0)
+		fprintf(stderr, "sheep: %s\n", text);
+	else if (write(ready, text, strlen(text)) < 0)
+		return 1;
+	return 1;
+}
+
+static int write_pidfile(const char *path, char text[TEXT_LEN])
+{
+	FILE *f = fopen(path, "w");
+
+	if (!f || fprintf(f, "%d\n", (int)getpid()) < 0 || fclose(f) != 0) {
+		snprintf(text, TEXT_LEN, "cannot write the pid file %.600s: %s", path, strerror(errno));
+		return -1;
+	}
+	return 0;
+}
+
+/* ---- Addresses ---- */
+
+static bool is_loopback(const char *addr)
+{
+	struct in_addr v4;
+	struct in6_addr v6;
+
+	if (inet_pton(AF_INET, addr, &v4) == 1)
+		return ntohl(v4.s_addr) >> 24 == 127;
+	return inet_pton(AF_INET6, addr, &v6) == 1 && IN6_IS_ADDR_LOOPBACK(&v6);
+}
+
+static int check_addresses(struct options *o, char text[TEXT_LEN])
+{
+	unsigned char raw[16];
+
+	if (o->bind_addr && !is_loopback(o->bind_addr)) {
+		snprintf(text, TEXT_LEN, "-b %.200s: without a key this version listens on loopback addresses only", o->bind_addr);
+		return -1;
+	}
+	if (!o->my_addr)
+		o->my_addr = o->bind_addr ? o->bind_addr : "127.0.0.1";
+	if (inet_pton(AF_INET, o->my_addr, raw) != 1 && inet_pton(AF_INET6, o->my_addr, raw) != 1) {
+		snprintf(text, TEXT_LEN, "-y %.200s: not a numeric address", o->my_addr);
+		return -1;
+	}
+	return 0;
+}
+
+/* Nodes of one address share a fate. */
+static uint32_t zone_of(const struct options *o)
+{
+	struct in_addr v4;
+
+	if (o->has_zone)
+		return o->zone;
+	if (inet_pton(AF_INET, o->my_addr, &v4) == 1)
+		return ntohl(v4.s_addr);
+	return crc32c(0, o->my_addr, strlen(o->my_addr));
+}
+
+/* ---- */
+
+static void raise_limits(void)
+{
+	struct rlimit files;
+
+	signal(SIGPIPE, SIG_IGN);
+	if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
+		files.rlim_cur = files.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &files);
+	}
+}
+
+/* META alone is also a disk: its store lives in META/store. */
+static int choose_disks(struct options *o, char own[PATH_LEN], char text[TEXT_LEN])
+{
+	if (!o->gateway && !o->disk_count) {
+		snprintf(own, PATH_LEN, "%s/store", o->meta_dir);
+		o->disk_dirs[o->disk_count++] = own;
+	}
+	for (uint32_t i = 0; i < o->disk_count; i++)
+		if (make_dir(o->disk_dirs[i], text) < 0)
+			return -1;
+	return 0;
+}
+
+static int run(struct options *o, int ready)
+{
+	static char own[PATH_LEN];
+	char text[TEXT_LEN] = "";
+	struct log_out out;
+	struct log log = {.level = o->log_level, .write = log_out_write, .arg = &out};
+	struct daemon_options d = {.version = PACKAGE_VERSION, .log = &log};
+	struct daemon *daemon;
+
+	if (check_addresses(o, text) < 0 || make_dir(o->meta_dir, text) < 0 || meta_lock(o->meta_dir, text) < 0 ||
+	    log_open(o, &out, text) < 0 || node_id_get(o->meta_dir, &d.node_id, text) < 0 ||
+	    choose_disks(o, own, text) < 0)
+		return fail(ready, text);
+	d.meta_dir = o->meta_dir;
+	d.disk_dirs = o->disk_dirs;
+	d.disk_count = o->disk_count;
+	d.cluster = o->cluster;
+	d.bind_addr = o->bind_addr;
+	d.my_addr = o->my_addr;
+	d.port = o->port;
+	d.zone = zone_of(o);
+	d.weight = o->weight;
+	d.gateway = o->gateway;
+	d.nosync = o->nosync;
+	d.recovery_max = o->recovery_max;
+	raise_limits();
+	if (daemon_create(&d, &daemon, text) < 0 || (o->pidfile && write_pidfile(o->pidfile, text) < 0))
+		return fail(ready, text);
+	log_info(&log, "sheep %s: node %016llx on %s port %u, %u disks", PACKAGE_VERSION, (unsigned long long)d.node_id,
+	         o->my_addr, o->port, o->disk_count);
+	if (ready >= 0)
+		detach(ready);
+	int status = daemon_run(daemon);
+	daemon_destroy(daemon);
+	log_info(&log, "stopped");
+	if (o->pidfile)
+		unlink(o->pidfile);
+	return status;
+}
+
+int main(int argc, char **argv)
+{
+	struct options o;
+	char text[OPTIONS_TEXT_LEN];
+	int ready = -1;
+
+	switch (options_parse(argc, argv, &o, text)) {
+	case OPTIONS_DONE:
+		return 0;
+	case OPTIONS_BAD:
+		fprintf(stderr, "sheep: %s\n", text);
+		return 64;
+	case OPTIONS_RUN:
+		break;
+	}
+	if (!o.foreground) {
+		ready = background();
+		if (ready < 0)
+			return fail(-1, strerror(errno));
+	}
+	return run(&o, ready);
+}
