@@ -183,7 +183,8 @@ static bool change_pool(struct map *next, const struct map_event *event)
 	for (uint32_t i = 0; i < next->pool_count; i++) {
 		const struct map_pool *pool = &next->pools[i];
 
-		if (pool->k == event->k && pool->m == event->m &&
+		/* The pool of inodes is not shared with data: it is listed as a whole. */
+		if (pool->id != POOL_META && pool->k == event->k && pool->m == event->m &&
 		    pool->object_shift == event->object_shift)
 			return false;
 		last_id = pool->id;

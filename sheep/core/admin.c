@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /* What an operator asks of the cluster: each request becomes one change of the map. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -117,9 +118,10 @@ static bool admin_format(struct node *node, struct admin_wait *w)
 	return true;
 }
 
-static bool event_from_request(const struct admin_wait *w, struct map_event *ev)
+static bool event_from_request(const struct map *map, const struct admin_wait *w, struct map_event *ev)
 {
 	const Sf__AdminRequest *ask = w->ask;
+	const struct map_pool *data = map_find_pool(map, POOL_DATA);
 
 	memset(ev, 0, sizeof(*ev));
 	switch (ask->verb) {
@@ -140,8 +142,8 @@ static bool event_from_request(const struct admin_wait *w, struct map_event *ev)
 		ev->type = MAP_EV_POOL;
 		ev->k = ask->k;
 		ev->m = ask->m;
-		ev->object_shift = ask->object_shift;
-		ev->same_node_ok = ask->same_node_ok;
+		ev->object_shift = ask->object_shift ? ask->object_shift : data->object_shift;
+		ev->same_node_ok = ask->same_node_ok || data->same_node_ok;
 		return true;
 	case SF__ADMIN_REQUEST__VERB__DISK_FAIL:
 		ev->type = MAP_EV_DISK_FAILED;
@@ -161,10 +163,31 @@ static uint32_t pool_like(const struct map *map, const struct map_event *ev)
 {
 	for (uint32_t i = map->pool_count; i-- > 0;) {
 		const struct map_pool *p = &map->pools[i];
-		if (p->id != POOL_META && p->k == ev->k && p->m == ev->m && (!ev->object_shift || p->object_shift == ev->object_shift))
+		if (p->id != POOL_META && p->k == ev->k && p->m == ev->m &&
+		    p->object_shift == ev->object_shift)
 			return p->id;
 	}
 	return 0;
+}
+
+/* Enough nodes (or disks, where slots may share a node) for every slot to have one. */
+static bool pool_fits(const struct map *map, const struct map_event *ev, char text[FORMAT_TEXT_LEN])
+{
+	uint32_t places = 0;
+
+	for (uint32_t i = 0; i < map->node_count; i++) {
+		uint32_t disks = 0;
+		for (uint32_t d = 0; d < map->disk_count; d++)
+			disks += map->disks[d].node == map->nodes[i].id && !(map->disks[d].flags & DISK_FAILED);
+		if (map->nodes[i].flags & (NODE_OUT | NODE_GATEWAY))
+			continue;
+		places += ev->same_node_ok ? disks : disks > 0;
+	}
+	if (places >= ev->k + ev->m)
+		return true;
+	snprintf(text, FORMAT_TEXT_LEN, "that redundancy needs %u %s and the cluster has %u", ev->k + ev->m,
+	         ev->same_node_ok ? "disks" : "nodes", places);
+	return false;
 }
 
 static bool admin_propose(struct node *node, struct admin_wait *w)
@@ -177,7 +200,7 @@ static bool admin_propose(struct node *node, struct admin_wait *w)
 		admin_refuse(node, w, RES_NOT_FORMATTED, "the cluster is not formatted yet");
 		return false;
 	}
-	if (!event_from_request(w, &ev)) {
+	if (!event_from_request(node->map, w, &ev)) {
 		admin_refuse(node, w, RES_INVALID, "this release does not know that request");
 		return false;
 	}
@@ -186,11 +209,13 @@ static bool admin_propose(struct node *node, struct admin_wait *w)
 		admin_answer(node, w, RES_OK);
 		return false;
 	}
+	if (ev.type == MAP_EV_POOL && !pool_fits(node->map, &ev, w->text)) {
+		admin_answer(node, w, RES_INVALID);
+		return false;
+	}
 	struct map *next = map_apply(node->map, &ev);
-	if (!next) { /* nothing to change, or not possible */
-		bool impossible = ev.type == MAP_EV_POOL;
-		admin_refuse(node, w, impossible ? RES_INVALID : RES_OK,
-		             impossible ? "the cluster cannot hold that redundancy" : "");
+	if (!next) { /* nothing to change */
+		admin_refuse(node, w, ev.type == MAP_EV_POOL ? RES_INVALID : RES_OK, "");
 		return false;
 	}
 	if (ev.type == MAP_EV_POOL)
