@@ -1,0 +1,291 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "client/dog/check.h"
+#include "client/dog/dog.h"
+#include "client/dog/json.h"
+#include "client/dog/text.h"
+
+/* ---- format ------------------------------------------------------------------------------------ */
+
+static int format_options(struct dog *dog, struct sf_format_options *o)
+{
+	const char *copies = option_get(dog, "copies"), *shift = option_get(dog, "block_size_shift");
+	const char *grace = option_get(dog, "grace"), *store = option_get(dog, "store");
+	uint64_t n;
+
+	if (copies && sf_redundancy_parse(copies, &o->redundancy) < 0)
+		return dog_usage("%s", sf_error());
+	if (store && strcmp(store, "plain") != 0)
+		return dog_usage("'%.40s' is no store; there is one, plain", store);
+	if (shift) {
+		if (text_parse_number(shift, 63, &n) < 0 || n == 0)
+			return dog_usage("'%.40s' is no block size shift", shift);
+		o->object_shift = (uint32_t)n;
+	}
+	if (grace && (text_parse_duration_ms(grace, &o->grace_ms) < 0 || o->grace_ms == 0))
+		return dog_usage("'%.40s' is no time: give 500ms, 10s, 5m, 2h", grace);
+	o->same_node_ok = option_get(dog, "same-node") != NULL;
+	o->force = option_get(dog, "force") != NULL;
+	return 0;
+}
+
+/* Asks before it wipes a cluster. 0: go on. */
+static int format_confirm(struct dog *dog, struct sf_format_options *o)
+{
+	struct sf_map *map;
+	char answer[16];
+	bool formatted;
+	int err = sf_map_get(dog->cluster, 0, &map);
+
+	if (err < 0)
+		return dog_fail(err, "look at the cluster");
+	formatted = map->formatted;
+	sf_map_free(map);
+	if (!formatted || o->force)
+		return 0;
+	printf("The cluster is formatted already. All its volumes will be lost. Are you sure you want to "
+	       "continue? [yes/no]: ");
+	fflush(stdout);
+	if (!fgets(answer, sizeof(answer), stdin) || strcmp(answer, "yes\n") != 0) {
+		fprintf(stderr, "Nothing was changed.\n");
+		return DOG_FAILED;
+	}
+	o->force = true;
+	return 0;
+}
+
+static int cluster_format(struct dog *dog, int argc, char **argv)
+{
+	struct sf_format_options o = { 0 };
+	char *warning = NULL;
+	int code = format_options(dog, &o), err;
+
+	if (!code)
+		code = dog_connect(dog);
+	if (!code)
+		code = format_confirm(dog, &o);
+	if (code)
+		return code;
+	err = sf_format(dog->cluster, &o, &warning);
+	if (err < 0)
+		return dog_fail(err, "format the cluster");
+	printf("using backend plain store\n");
+	if (*warning)
+		fprintf(stderr, "Warning: %s\n", warning);
+	free(warning);
+	return DOG_OK;
+}
+
+/* ---- info -------------------------------------------------------------------------------------- */
+
+static const char *status_sentence(const struct sf_map *map, enum sf_health health)
+{
+	if (!map->formatted)
+		return "Waiting for cluster to be formatted";
+	if (map->shutting_down)
+		return "System is shutting down";
+	if (health == SF_HEALTH_HALTED)
+		return "IO has halted as there are not enough living nodes";
+	return map->recovery_enabled ? "running, auto-recovery enabled" : "running, auto-recovery disabled";
+}
+
+static enum sf_health health_get(struct dog *dog)
+{
+	struct sf_status *status;
+	enum sf_health health;
+
+	if (sf_status_get(dog->cluster, &status) < 0)
+		return SF_HEALTH_OK;
+	health = status->health;
+	sf_status_free(status);
+	return health;
+}
+
+static void info_pools(const struct sf_map *map)
+{
+	char copies[16];
+
+	for (uint32_t i = 0; i < map->pool_count; i++) {
+		const struct sf_pool *p = &map->pools[i];
+
+		sf_redundancy_format(p->redundancy, copies);
+		printf("Pool %u: redundancy %s, %u placement groups, block size shift %u\n", p->id, copies,
+		       p->pg_count, p->object_shift);
+	}
+	printf("Grace period: %u.%u s\n", map->grace_ms / 1000, map->grace_ms % 1000 / 100);
+}
+
+static void info_epoch(const struct dog *dog, const struct sf_map *map)
+{
+	char when[TEXT_TIME_LEN], *nodes = text_epoch_nodes(map);
+
+	printf(dog->raw ? "%s %u %s\n" : "%s %6u %s\n", text_time(map->changed_s, dog->raw, when), map->epoch,
+	       nodes);
+	free(nodes);
+}
+
+/* Newest first, back to the oldest that the cluster still keeps. */
+static void info_epochs(struct dog *dog, const struct sf_map *newest, json_t *list)
+{
+	for (uint32_t epoch = newest->epoch; epoch > 0; epoch--) {
+		struct sf_map *old;
+
+		if (epoch == newest->epoch) {
+			if (list)
+				json_array_append_new(list, json_map(newest));
+			else
+				info_epoch(dog, newest);
+			continue;
+		}
+		if (sf_map_get(dog->cluster, epoch, &old) < 0)
+			return;
+		if (list)
+			json_array_append_new(list, json_map(old));
+		else
+			info_epoch(dog, old);
+		sf_map_free(old);
+	}
+}
+
+static int info_json(struct dog *dog, const struct sf_map *map, const char *sentence)
+{
+	json_t *epochs = json_array(), *value;
+
+	if (map->formatted)
+		info_epochs(dog, map, epochs);
+	value = json_map(map);
+	json_object_set_new(value, "status", json_string(sentence));
+	json_object_set_new(value, "epochs", epochs);
+	return json_print(value);
+}
+
+static int cluster_info(struct dog *dog, int argc, char **argv)
+{
+	const char *sentence;
+	struct sf_map *map;
+	char created[64];
+	time_t t;
+	int code = dog_connect(dog), err;
+
+	if (code)
+		return code;
+	err = sf_map_get(dog->cluster, 0, &map);
+	if (err < 0)
+		return dog_fail(err, "get the cluster's state");
+	sentence = status_sentence(map, map->formatted ? health_get(dog) : SF_HEALTH_UNFORMATTED);
+	if (dog->json) {
+		code = info_json(dog, map, sentence);
+		sf_map_free(map);
+		return code;
+	}
+	printf(dog->raw ? "%s\n" : "Cluster status: %s\n", sentence);
+	if (map->formatted) {
+		t = (time_t)map->created_s;
+		if (dog->raw)
+			printf("%llu\n", (unsigned long long)map->created_s);
+		else
+			printf("\nCluster created at %s\n", ctime_r(&t, created) ? created : "?\n");
+		if (dog->verbose && !dog->raw) {
+			info_pools(map);
+			putchar('\n');
+		}
+		if (!dog->raw)
+			printf("Epoch Time           Version [Host:Port:V-Nodes,,,]\n");
+		info_epochs(dog, map, NULL);
+	}
+	sf_map_free(map);
+	return DOG_OK;
+}
+
+/* ---- The others -------------------------------------------------------------------------------- */
+
+static int cluster_shutdown(struct dog *dog, int argc, char **argv)
+{
+	int code = dog_connect(dog), err;
+
+	if (code)
+		return code;
+	err = sf_shutdown(dog->cluster);
+	return err < 0 ? dog_fail(err, "shut the cluster down") : DOG_OK;
+}
+
+static int cluster_recover(struct dog *dog, int argc, char **argv)
+{
+	bool enable = strcmp(argv[0], "enable") == 0;
+	int code, err;
+
+	if (strcmp(argv[0], "force") == 0)
+		return dog_usage("dog cluster recover force: not available in this version");
+	if (!enable && strcmp(argv[0], "disable") != 0)
+		return dog_usage("dog cluster recover takes enable or disable");
+	code = dog_connect(dog);
+	if (code)
+		return code;
+	err = sf_set_recovery(dog->cluster, enable);
+	if (err < 0)
+		return dog_fail(err, "%s recovery", argv[0]);
+	printf("Cluster recovery: %s\n", argv[0]);
+	return DOG_OK;
+}
+
+static int cluster_set(struct dog *dog, int argc, char **argv)
+{
+	uint32_t ms;
+	int code, err;
+
+	if (strcmp(argv[0], "grace") != 0)
+		return dog_usage("'%.40s' is no setting of a cluster; there is: grace", argv[0]);
+	if (text_parse_duration_ms(argv[1], &ms) < 0 || ms == 0)
+		return dog_usage("'%.40s' is no time: give 500ms, 10s, 5m, 2h", argv[1]);
+	code = dog_connect(dog);
+	if (code)
+		return code;
+	err = sf_set_grace(dog->cluster, ms);
+	return err < 0 ? dog_fail(err, "set the grace period") : DOG_OK;
+}
+
+static int cluster_check(struct dog *dog, int argc, char **argv)
+{
+	struct sf_volume_info *list;
+	json_t *results = dog->json ? json_array() : NULL;
+	size_t count;
+	int code = dog_connect(dog), err, worst = DOG_OK;
+
+	if (code)
+		return code;
+	err = sf_volume_list(dog->cluster, &list, &count);
+	if (err < 0)
+		return dog_fail(err, "list the volumes");
+	for (size_t i = 0; i < count; i++) {
+		code = check_volume(dog, list[i].name, true, results);
+		worst = code ? code : worst;
+	}
+	free(list);
+	if (results && json_print(results))
+		worst = DOG_SYSTEM;
+	return worst;
+}
+
+static const struct dog_verb verbs[] = {
+	{ "format", "", "make a new cluster of all living nodes; what they held is lost", 0, 0, cluster_format,
+	  { { 'c', "copies", "COPIES|K:M", "default redundancy: copies, or data:parity strips (3)" },
+	    { 'b', "store", "STORE", "accepted for compatibility: plain" },
+	    { 'z', "block_size_shift", "SHIFT", "objects of 2^SHIFT bytes (22)" },
+	    { 0, "grace", "TIME", "how long a node may be away before its data are rebuilt: 10s, 5m (10m)" },
+	    { 0, "same-node", NULL, "parts of one object may share a node when there are too few" },
+	    { 'f', "force", NULL, "do not ask before a formatted cluster is wiped" } } },
+	{ "info", "", "status, and the nodes of every epoch", 0, 0, cluster_info, { { 0 } } },
+	{ "shutdown", "", "stop all nodes in order", 0, 0, cluster_shutdown, { { 0 } } },
+	{ "recover", "enable|disable", "switch rebuilding on or off", 1, 1, cluster_recover, { { 0 } } },
+	{ "check", "", "verify and repair every volume", 0, 0, cluster_check, { { 0 } } },
+	{ "set", "grace TIME", "how long a node may be away before its data are rebuilt: 10s, 5m", 2, 2,
+	  cluster_set, { { 0 } } },
+	{ 0 },
+};
+const struct dog_noun dog_cluster = { "cluster", "The cluster as a whole:", verbs };

@@ -1,0 +1,23 @@
+bin_PROGRAMS += client/dog/dog
+client_dog_dog_SOURCES = \
+	client/dog/check.c \
+	client/dog/check.h \
+	client/dog/cluster.c \
+	client/dog/dog.h \
+	client/dog/help.c \
+	client/dog/help.h \
+	client/dog/json.c \
+	client/dog/json.h \
+	client/dog/main.c \
+	client/dog/node.c \
+	client/dog/node_recovery.c \
+	client/dog/node_view.h \
+	client/dog/progress.c \
+	client/dog/progress.h \
+	client/dog/status.c \
+	client/dog/text.c \
+	client/dog/text.h \
+	client/dog/vdi.c \
+	client/dog/vdi_io.c \
+	client/dog/vdi_io.h
+client_dog_dog_LDADD = $(CLIENT_LIBS) $(JANSSON_LIBS)
