@@ -45,6 +45,8 @@ enum { STORE_TEXT_LEN = 512 };
 int store_open(const struct store_options *options, struct store **ret, char text[STORE_TEXT_LEN]);
 /* Makes everything durable and the index current. NULL is fine. */
 void store_close(struct store *store);
+/* Closes without writing anything, as if the process had been killed. NULL is fine. For tests. */
+void store_abandon(struct store *store);
 struct store_identity store_identity(const struct store *store);
 /* What the store may use, for the disk's weight. */
 uint64_t store_size_bytes(const struct store *store);

@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "sheep/store/pg.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/base/crc32c.h"
+#include "lib/base/math.h"
+#include "lib/base/mem.h"
+
+enum { PG_CODEC = 1 };
+
+struct pg *pg_create(uint32_t pool, uint32_t number)
+{
+	struct pg *pg = xcalloc(1, sizeof(*pg));
+
+	pg->pool = pool;
+	pg->pg = number;
+	list_init(&pg->link);
+	list_init(&pg->pending);
+	list_init(&pg->dirty);
+	return pg;
+}
+
+void pg_destroy(struct pg *pg)
+{
+	assert(list_empty(&pg->pending) && list_empty(&pg->dirty));
+	free(pg->log);
+	free(pg);
+}
+
+void pg_forget(struct pg *pg)
+{
+	memset(&pg->info, 0, sizeof(pg->info));
+	pg->log_count = 0;
+	pg->logged_commit = 0;
+}
+
+/* Index of the first entry that is newer. */
+static uint32_t pg_log_after(const struct pg *pg, uint64_t version)
+{
+	uint32_t i = pg->log_count;
+
+	while (i && pg->log[i - 1].version > version)
+		i--;
+	return i;
+}
+
+void pg_log_add(struct pg *pg, const struct log_entry *e)
+{
+	uint32_t at = pg_log_after(pg, e->version);
+
+	for (uint32_t i = at; i && pg->log[i - 1].version == e->version; i--)
+		if (pg->log[i - 1].oid == e->oid)
+			return;
+	if (pg->log_count == PG_LOG_MAX) {
+		if (!at)
+			return;
+		memmove(pg->log, pg->log + 1, (at - 1) * sizeof(*pg->log));
+		pg->log[at - 1] = *e;
+		return;
+	}
+	if (pg->log_count == pg->log_cap) {
+		pg->log_cap = MIN(PG_LOG_MAX, MAX(16, pg->log_cap * 2));
+		pg->log = xrealloc(pg->log, pg->log_cap * sizeof(*pg->log));
+	}
+	memmove(pg->log + at + 1, pg->log + at, (pg->log_count - at) * sizeof(*pg->log));
+	pg->log[at] = *e;
+	pg->log_count++;
+}
+
+void pg_log_drop(struct pg *pg, uint64_t version, uint64_t oid)
+{
+	uint32_t i = pg_log_after(pg, version);
+
+	for (; i && pg->log[i - 1].version == version; i--) {
+		if (pg->log[i - 1].oid != oid)
+			continue;
+		memmove(pg->log + i - 1, pg->log + i, (pg->log_count - i) * sizeof(*pg->log));
+		pg->log_count--;
+	}
+}
+
+bool pg_log_has(const struct pg *pg, uint64_t version)
+{
+	uint32_t at = pg_log_after(pg, version);
+	return at && pg->log[at - 1].version == version;
+}
+
+void pg_pending_add(struct pg *pg, struct shard *s)
+{
+	struct list *at = pg->pending.prev;
+
+	while (at != &pg->pending && list_item(at, struct shard, pend)->pending > s->pending)
+		at = at->prev;
+	list_push_front(at, &s->pend);
+}
+
+uint32_t pg_encode(const struct pg *pg, uint8_t dst[PG_ENCODED_MAX])
+{
+	struct bytes_out o = bytes_out(dst, PG_ENCODED_MAX);
+
+	put_u32(&o, PG_CODEC);
+	put_u32(&o, pg->pool);
+	put_u32(&o, pg->pg);
+	put_u32(&o, pg->info.activated);
+	put_u32(&o, pg->info.clean);
+	put_u64(&o, pg->info.commit);
+	put_u32(&o, pg->tombstones);
+	put_u64(&o, pg->base_lsn);
+	put_u64(&o, pg->logged_commit);
+	put_u32(&o, pg->log_count);
+	for (uint32_t i = 0; i < pg->log_count; i++) {
+		put_u64(&o, pg->log[i].version);
+		put_u64(&o, pg->log[i].oid);
+		put_u64(&o, pg->log[i].req.client);
+		put_u64(&o, pg->log[i].req.seq);
+	}
+	put_u32(&o, crc32c(0, dst, (size_t)(o.p - dst)));
+	assert(!o.full);
+	return (uint32_t)(o.p - dst);
+}
+
+bool pg_decode(struct pg *pg, const uint8_t *src, uint32_t len)
+{
+	struct bytes_in in = bytes_in(src, len);
+
+	if (len < 4 || get_u32(&in) != PG_CODEC || get_u32(&in) != pg->pool || get_u32(&in) != pg->pg)
+		return false;
+	pg_forget(pg);
+	pg->info.activated = get_u32(&in);
+	pg->info.clean = get_u32(&in);
+	pg->info.commit = get_u64(&in);
+	pg->tombstones = get_u32(&in);
+	pg->base_lsn = get_u64(&in);
+	pg->logged_commit = get_u64(&in);
+	uint32_t count = get_u32(&in);
+	if (in.bad || count > PG_LOG_MAX)
+		return false;
+	for (uint32_t i = 0; i < count; i++) {
+		struct log_entry e;
+		e.version = get_u64(&in);
+		e.oid = get_u64(&in);
+		e.req.client = get_u64(&in);
+		e.req.seq = get_u64(&in);
+		pg_log_add(pg, &e);
+	}
+	uint32_t crc = crc32c(0, src, (size_t)(in.p - src));
+	return get_u32(&in) == crc && !in.bad;
+}

@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/base/err.h"
+#include "lib/base/math.h"
+#include "lib/base/mem.h"
+#include "sheep/store/state.h"
+
+struct listing {
+	struct msg *reply;
+	uint32_t max, cap;
+};
+
+static int list_each_shard(void *ctx, const struct shard *s)
+{
+	struct listing *l = ctx;
+	struct msg *reply = l->reply;
+
+	if (reply->entry_count == l->max) {
+		reply->flags |= MSG_F_MORE;
+		return 1;
+	}
+	if (reply->entry_count == l->cap) {
+		l->cap = MIN(l->max, MAX(64, l->cap * 2));
+		reply->entries = xrealloc(reply->entries, l->cap * sizeof(*reply->entries));
+	}
+	shard_list_entry(s, &reply->entries[reply->entry_count++]);
+	return 0;
+}
+
+uint32_t store_pg_list(struct store *st, const struct msg *req, struct msg *reply)
+{
+	struct shard_key after = {
+		.pool = req->pool, .pg = req->pg, .oid = req->oid,
+		.shard = (uint8_t)MIN(req->shard, (uint32_t)SHARD_NONE),
+	};
+	struct listing l = {
+		.reply = reply, .max = (uint32_t)MIN(req->length, (uint64_t)MSG_MAX_ENTRIES),
+	};
+	bool first = req->flags & MSG_F_FIRST;
+
+	if (first) {
+		after.oid = 0;
+		after.shard = 0;
+	}
+	int err = memtable_list(&st->mt, &after, first, list_each_shard, &l);
+	if (!err)
+		return RES_OK;
+	reply->entry_count = 0;
+	return store_error(st, err);
+}
+
+uint32_t store_pg_commit(struct store *st, const struct msg *req)
+{
+	struct pg *pg = memtable_pg(&st->mt, req->pool, req->pg);
+
+	store_promote_pg(st, pg, req->commit);
+	if (req->commit > pg->info.commit) {
+		pg->info.commit = req->commit;
+		memtable_pg_changed(&st->mt, pg);
+	}
+	return RES_OK;
+}
+
+uint32_t store_pg_query(struct store *st, const struct msg *req, struct msg *reply)
+{
+	struct pg *pg = memtable_pg_find(&st->mt, req->pool, req->pg);
+
+	if (!pg)
+		return RES_OK;
+	reply->info = pg->info;
+	reply->log_count = pg->log_count;
+	reply->log = xmemdup(pg->log, pg->log_count * sizeof(*pg->log));
+	return RES_OK;
+}
+
+int store_log_pg(struct store *st, struct pg *pg, enum space_use use)
+{
+	uint8_t raw[PG_ENCODED_MAX];
+	struct record r = { .type = REC_PG, .key = { .pool = pg->pool, .pg = pg->pg } };
+
+	r.blob_len = pg_is_known(pg) ? pg_encode(pg, raw) : 0;
+	r.blob = raw;
+	int err = batch_reserve(st, use, record_encoded_len(0, 0, r.blob_len), 0);
+	if (err)
+		return err;
+	batch_add_record(st, &r);
+	return store_apply(st, &r);
+}
+
+/* Shards that a walk over a PG found; dropped a page at a time, because dropping changes what is walked. */
+enum { PAGE = 1024 };
+struct page {
+	struct shard_key v[PAGE];
+	uint32_t count;
+	uint64_t tombstones_up_to; /* 0: any shard */
+	uint32_t keep;             /* shard number to leave alone */
+	struct shard_key last;
+	bool full;
+};
+
+static int page_each(void *ctx, const struct shard *s)
+{
+	struct page *p = ctx;
+
+	p->last = s->key;
+	if (p->tombstones_up_to) {
+		if (!(s->flags & ST_TOMBSTONE) || s->pending || s->committed > p->tombstones_up_to)
+			return 0;
+	} else if (s->key.shard == p->keep) {
+		return 0;
+	}
+	p->v[p->count++] = s->key;
+	p->full = p->count == PAGE;
+	return p->full;
+}
+
+static int page_drop(struct store *st, const struct page *p)
+{
+	for (uint32_t i = 0; i < p->count; i++) {
+		struct shard *s;
+		int err = memtable_shard(&st->mt, &p->v[i], &s);
+		if (!err && shard_exists(s))
+			err = store_drop_shard(st, s);
+		if (err)
+			return err;
+	}
+	return 0;
+}
+
+static int pg_drop_shards(struct store *st, const struct msg *req, uint64_t tombstones_up_to, uint32_t keep)
+{
+	struct page *p = xcalloc(1, sizeof(*p));
+	int err = 0;
+
+	p->tombstones_up_to = tombstones_up_to;
+	p->keep = keep;
+	p->last = (struct shard_key){ .pool = req->pool, .pg = req->pg };
+	for (bool first = true; !err && (first || p->full); first = false) {
+		struct shard_key after = p->last;
+		p->count = 0;
+		p->full = false;
+		err = memtable_list(&st->mt, &after, first, page_each, p);
+		if (!err)
+			err = page_drop(st, p);
+		if (!err && st->mt.dirty > 2 * MEMTABLE_DIRTY_MAX) {
+			err = batch_flush(st);
+			if (!err)
+				err = store_checkpoint(st);
+		}
+	}
+	free(p);
+	return err;
+}
+
+static int pg_activate(struct store *st, const struct msg *req)
+{
+	struct pg *pg = memtable_pg(&st->mt, req->pool, req->pg);
+	bool clean_grew = req->info.clean > pg->info.clean;
+
+	pg->info.activated = MAX(pg->info.activated, req->info.activated);
+	pg->info.clean = MAX(pg->info.clean, req->info.clean);
+	pg->info.commit = MAX(pg->info.commit, req->info.commit);
+	for (uint32_t i = 0; i < req->log_count; i++)
+		pg_log_add(pg, &req->log[i]);
+	store_promote_pg(st, pg, req->info.commit);
+	memtable_pg_changed(&st->mt, pg);
+	bool drop = (clean_grew || pg->info.clean == pg->info.activated) && pg->tombstones;
+	int err = store_log_pg(st, pg, SPACE_META);
+	if (!err && drop && req->info.commit)
+		err = pg_drop_shards(st, req, req->info.commit, SHARD_NONE);
+	return err;
+}
+
+uint32_t store_pg_activate(struct store *st, const struct msg *req)
+{
+	int err = pg_activate(st, req);
+
+	if (err == -ENOSPC) {
+		store_compact_urgent(st, 0);
+		err = st->failed ? -EIO : pg_activate(st, req);
+	}
+	return err ? store_error(st, err) : RES_OK;
+}
+
+static int pg_drop(struct store *st, const struct msg *req)
+{
+	struct pg *pg = memtable_pg_find(&st->mt, req->pool, req->pg);
+
+	int err = pg_drop_shards(st, req, 0, req->shard);
+	if (err || req->shard != SHARD_NONE || !pg)
+		return err;
+	pg = memtable_pg(&st->mt, req->pool, req->pg);
+	pg_forget(pg);
+	memtable_pg_changed(&st->mt, pg);
+	return store_log_pg(st, pg, SPACE_META);
+}
+
+uint32_t store_pg_drop(struct store *st, const struct msg *req)
+{
+	int err = pg_drop(st, req);
+
+	if (err == -ENOSPC) {
+		store_compact_urgent(st, 0);
+		err = st->failed ? -EIO : pg_drop(st, req);
+	}
+	return err ? store_error(st, err) : RES_OK;
+}
