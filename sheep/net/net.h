@@ -67,5 +67,7 @@ void net_reply_client(struct net *net, uint64_t conn, struct msg *msg);
 /* Sends what is queued: called once after a batch of effects, so that small messages share a system call. */
 void net_flush(struct net *net);
 uint32_t net_connection_count(const struct net *net);
+/* What is queued towards clients and not sent yet: a daemon that stops waits a moment for its last answers. */
+uint64_t net_output_bytes(const struct net *net);
 
 #endif

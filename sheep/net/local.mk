@@ -1,0 +1,18 @@
+noinst_LIBRARIES += sheep/net/libnet.a
+sheep_net_libnet_a_SOURCES = \
+	sheep/net/client.c \
+	sheep/net/conn.c \
+	sheep/net/conn_rx.c \
+	sheep/net/hello.c \
+	sheep/net/net.c \
+	sheep/net/net.h \
+	sheep/net/net_state.h \
+	sheep/net/outq.c \
+	sheep/net/outq.h \
+	sheep/net/peer.c
+
+check_PROGRAMS += tests/unit/net_conn_test
+tests_unit_net_conn_test_SOURCES = tests/unit/net_conn_test.c
+tests_unit_net_conn_test_LDADD = sheep/net/libnet.a lib/wire/libwire.a lib/base/libbase.a \
+	$(PROTOBUF_C_LIBS) $(ISAL_LIBS) $(EV_LIBS) $(CMOCKA_LIBS)
+TAP_TESTS += tests/unit/net_conn_test
