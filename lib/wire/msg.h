@@ -45,11 +45,11 @@
 	X(MSG_SHARD_REMOVE, 34)  /* version: drop the shard if it is at most this version */       \
 	X(MSG_SHARD_STAT, 35)    /* reply: entries[0], or RES_NOENT */                             \
 	/* primary to a member disk of a placement group: epoch pool pg disk */                    \
-	X(MSG_PG_COMMIT, 40)     /* (one-way) commit = every version up to this is acknowledged */ \
+	X(MSG_PG_COMMIT, 40)     /* commit = every version up to this is acknowledged */ \
 	X(MSG_PG_QUERY, 41)      /* reply: info log. The holder promises to refuse older epochs */ \
 	X(MSG_PG_LIST, 42)       /* oid shard (cursor) length(max) MSG_F_FIRST; reply: entries MSG_F_MORE */ \
 	X(MSG_PG_ACTIVATE, 43)   /* info log: made durable before the reply */                     \
-	X(MSG_PG_DROP, 44)       /* a stray holder drops what it has of this PG (shard: the one to keep) */ \
+	X(MSG_PG_DROP, 44)       /* (one-way) a stray holder drops what it has of this PG (shard: the one to keep) */ \
 	X(MSG_PG_STRAY, 45)      /* (one-way) to the primary: this disk holds data of a PG it is no slot of */
 
 enum msg_type {

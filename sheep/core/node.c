@@ -62,9 +62,11 @@ void node_destroy(struct node *node)
 	for (uint32_t i = 0; i < dropped.count; i++) /* answers to aborted clients */
 		msg_destroy(dropped.v[i].msg);
 	effects_fini(&dropped);
-	calls_cancel(node, &node->loose_calls);
-	while ((l = list_pop(&node->loose_calls)))
-		free(list_item(l, struct call, in_pg));
+	while ((l = list_pop(&node->loose_calls))) {
+		struct call *call = list_item(l, struct call, in_pg);
+		msg_destroy(call->req);
+		free(call);
+	}
 	htab_fini(&node->calls);
 	admin_destroy(node);
 	future_destroy(node);

@@ -176,10 +176,7 @@ static void pg_send_commit(struct node *node, struct pg *pg)
 		struct msg *m = pg_msg(node, pg, MSG_PG_COMMIT);
 		m->commit = pg->commit;
 		m->disk = pg->slot_disk[i];
-		if (node_is_self(node, pg->slot_node[i]))
-			call_start(node, pg, pg->slot_node[i], pg->slot_disk[i], m, NULL, NULL);
-		else
-			node_send(node, pg->slot_node[i], m); /* one-way: a lost one is made up for by the next */
+		call_start(node, pg, pg->slot_node[i], pg->slot_disk[i], m, NULL, NULL);
 	}
 	pg->commit_sent = pg->commit;
 }

@@ -32,7 +32,7 @@ static void replica_job_done(struct node *node, struct disk_job *job)
 	if (reply->result != RES_OK)
 		payload_fini(&reply->payload);
 	job->reply = NULL;
-	if (type == MSG_PG_COMMIT || type == MSG_PG_DROP)
+	if (type == MSG_PG_DROP)
 		msg_destroy(reply); /* one-way, or nobody waits */
 	else
 		replica_answer(node, &to, reply);
@@ -41,7 +41,7 @@ static void replica_job_done(struct node *node, struct disk_job *job)
 
 static void replica_refuse(struct node *node, const struct asker *to, struct msg *msg, uint32_t result)
 {
-	if (msg->type != MSG_PG_COMMIT && msg->type != MSG_PG_STRAY)
+	if (msg->type != MSG_PG_DROP)
 		replica_answer(node, to, msg_create_reply(msg, result));
 	msg_destroy(msg);
 }
