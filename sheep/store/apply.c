@@ -67,6 +67,7 @@ static void shard_change_end(struct store *st, struct shard *s, struct before b)
 
 void store_promote_pg(struct store *st, struct pg *pg, uint64_t commit)
 {
+	pg->seen_commit = MAX(pg->seen_commit, commit);
 	while (!list_empty(&pg->pending)) {
 		struct shard *s = list_item(pg->pending.next, struct shard, pend);
 		if (s->pending > commit)
@@ -125,13 +126,35 @@ static void record_extents(struct store *st, const struct record *r)
 	extvec_fini(&one);
 }
 
+/* The record says that everything up to `commit` is committed. */
+static void pg_commit_logged(struct pg *pg, uint64_t commit, uint64_t lsn)
+{
+	if (!commit || commit < pg->logged_commit)
+		return;
+	pg->logged_commit = commit;
+	pg->commit_lsn = lsn;
+}
+
+static uint64_t pg_record_commit(const struct pg *pg, const struct record *r)
+{
+	return r->type == REC_PG ? MAX(pg->info.commit, pg->seen_commit) : r->commit;
+}
+
+void store_pg_logged(struct store *st, struct pg *pg, const struct record *r)
+{
+	if (r->type == REC_PG)
+		pg->base_lsn = r->lsn;
+	pg_commit_logged(pg, pg_record_commit(pg, r), r->lsn);
+	memtable_pg_changed(&st->mt, pg);
+}
+
 static void apply_log_add(struct store *st, const struct record *r)
 {
 	struct pg *pg = memtable_pg(&st->mt, r->key.pool, r->key.pg);
 	struct log_entry e = { .version = r->version, .oid = r->key.oid, .req = r->req };
 
 	pg_log_add(pg, &e);
-	pg->logged_commit = MAX(pg->logged_commit, r->commit);
+	pg_commit_logged(pg, r->commit, r->lsn);
 	memtable_pg_changed(&st->mt, pg);
 }
 
@@ -189,9 +212,7 @@ static int apply_pg(struct store *st, const struct record *r)
 {
 	struct pg *pg = memtable_pg(&st->mt, r->key.pool, r->key.pg);
 
-	if (r->type == REC_COMMIT) {
-		pg->info.commit = MAX(pg->info.commit, r->commit);
-	} else {
+	if (r->type == REC_PG) {
 		uint32_t tombstones = pg->tombstones;
 		bool ok = true;
 		if (r->blob_len)
@@ -201,11 +222,9 @@ static int apply_pg(struct store *st, const struct record *r)
 		pg->tombstones = tombstones;
 		if (!ok)
 			return -SF_ECORRUPT;
-		pg->base_lsn = r->lsn;
 	}
-	pg->logged_commit = MAX(pg->logged_commit, pg->info.commit);
-	memtable_pg_changed(&st->mt, pg);
-	store_promote_pg(st, pg, pg->info.commit);
+	store_pg_logged(st, pg, r);
+	store_promote_pg(st, pg, pg_record_commit(pg, r));
 	return 0;
 }
 

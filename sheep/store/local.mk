@@ -9,6 +9,7 @@ sheep_store_libstore_a_SOURCES = \
 	sheep/store/fs.h sheep/store/fs_posix.c \
 	sheep/store/index.c sheep/store/index.h \
 	sheep/store/memtable.c sheep/store/memtable.h \
+	sheep/store/move.c \
 	sheep/store/open.c \
 	sheep/store/pg.c sheep/store/pg.h \
 	sheep/store/pg_job.c \

@@ -173,7 +173,7 @@ static int data_wipe(struct store *st)
 		err = store_open_index(st, true);
 	if (!err)
 		err = store_replay(st, true);
-	return err;
+	return err ? err : store_checkpoint(st);
 }
 
 static int wipe_finish(struct store *st, uint64_t cluster)

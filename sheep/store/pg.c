@@ -34,7 +34,7 @@ void pg_forget(struct pg *pg)
 {
 	memset(&pg->info, 0, sizeof(pg->info));
 	pg->log_count = 0;
-	pg->logged_commit = 0;
+	pg->seen_commit = pg->logged_commit = pg->commit_lsn = 0;
 }
 
 /* Index of the first entry that is newer. */
@@ -109,7 +109,9 @@ uint32_t pg_encode(const struct pg *pg, uint8_t dst[PG_ENCODED_MAX])
 	put_u64(&o, pg->info.commit);
 	put_u32(&o, pg->tombstones);
 	put_u64(&o, pg->base_lsn);
+	put_u64(&o, pg->seen_commit);
 	put_u64(&o, pg->logged_commit);
+	put_u64(&o, pg->commit_lsn);
 	put_u32(&o, pg->log_count);
 	for (uint32_t i = 0; i < pg->log_count; i++) {
 		put_u64(&o, pg->log[i].version);
@@ -134,7 +136,9 @@ bool pg_decode(struct pg *pg, const uint8_t *src, uint32_t len)
 	pg->info.commit = get_u64(&in);
 	pg->tombstones = get_u32(&in);
 	pg->base_lsn = get_u64(&in);
+	pg->seen_commit = get_u64(&in);
 	pg->logged_commit = get_u64(&in);
+	pg->commit_lsn = get_u64(&in);
 	uint32_t count = get_u32(&in);
 	if (in.bad || count > PG_LOG_MAX)
 		return false;

@@ -25,7 +25,9 @@ struct pg {
 	uint32_t log_count, log_cap;
 	uint32_t tombstones;   /* committed ones */
 	uint64_t base_lsn;     /* of the last whole record: older ones do not matter */
+	uint64_t seen_commit;   /* newest commit point that anything here was promoted by */
 	uint64_t logged_commit; /* newest commit point that the log knows */
+	uint64_t commit_lsn;    /* of the newest record that says so */
 };
 
 struct pg *pg_create(uint32_t pool, uint32_t pg);
@@ -45,7 +47,7 @@ bool pg_log_has(const struct pg *pg, uint64_t version);
 void pg_pending_add(struct pg *pg, struct shard *s);
 
 /* info, log and counters. */
-enum { PG_ENCODED_MAX = 64 + PG_LOG_MAX * 32 };
+enum { PG_ENCODED_MAX = 80 + PG_LOG_MAX * 32 };
 uint32_t pg_encode(const struct pg *pg, uint8_t dst[PG_ENCODED_MAX]);
 bool pg_decode(struct pg *pg, const uint8_t *src, uint32_t len);
 

@@ -88,7 +88,8 @@ int store_log_pg(struct store *st, struct pg *pg, enum space_use use)
 	if (err)
 		return err;
 	batch_add_record(st, &r);
-	return store_apply(st, &r);
+	store_pg_logged(st, pg, &r);
+	return 0;
 }
 
 /* Shards that a walk over a PG found; dropped a page at a time, because dropping changes what is walked. */

@@ -22,7 +22,9 @@
  *   read.c    content out of extents, every byte verified
  *   pg_job.c  listings, commit points, info and log
  *   replay.c  from the log to the index after a restart
- *   compact.c idle work: checkpoints, moving what lives out of dead segments
+ *   checkpoint.c  from memory to the index
+ *   compact.c idle work: freeing segments that are mostly dead
+ *   move.c    writing one shard anew
  */
 struct compaction {
 	struct segment *victim; /* NULL: none under way */
@@ -31,7 +33,8 @@ struct compaction {
 	uint32_t pg_count, pg_cap;
 	struct shard_key fragmented[16]; /* shards to write anew in one piece */
 	uint32_t fragmented_count;
-	uint64_t retry_ms; /* nothing to win before */
+	uint64_t retry_ms;   /* after a failure: not before */
+	uint64_t barren_lsn, barren_live; /* as of when urgent compaction found nothing to win */
 	uint64_t moved_bytes, freed_segments;
 };
 
@@ -65,7 +68,7 @@ struct store {
 	struct compaction compact;
 };
 
-enum { READ_BUF = 1 << 16, FRAGMENTS_MANY = 256 };
+enum { READ_BUF = 1 << 16, FRAGMENTS_MANY = 256, FRAGMENTS_MAX = 1024 };
 
 /* apply.c */
 /* One record, to whatever it names. */
@@ -73,6 +76,8 @@ int store_apply(struct store *st, const struct record *r);
 int store_apply_to(struct store *st, struct shard *s, const struct record *r);
 /* Everything pending in the PG up to that version becomes committed. */
 void store_promote_pg(struct store *st, struct pg *pg, uint64_t commit);
+/* A record was made of the PG's state as it is. */
+void store_pg_logged(struct store *st, struct pg *pg, const struct record *r);
 /* The same for one shard, whose pending version is known to be committed. */
 void store_promote(struct store *st, struct shard *s);
 void store_mark_damaged(struct store *st, struct shard *s);
@@ -121,8 +126,11 @@ bool store_compact_slice(struct store *st, uint64_t now_ms, bool urgent);
 void store_compact_stop(struct store *st);
 /* Space was refused: wins some if there is any to win, until a payload of that size fits. */
 void store_compact_urgent(struct store *st, uint64_t bytes);
+
+/* move.c */
 /* Rewrites the shard's extents in `seg` (0: all of them) as one record. */
 int store_move_shard(struct store *st, struct shard *s, uint32_t seg);
+/* compact.c: to be moved into one piece when there is time. */
 void store_note_fragmented(struct store *st, const struct shard *s);
 
 #endif

@@ -166,7 +166,10 @@ static uint32_t prepare_once(struct store *st, const struct msg *req, struct msg
 	if (err)
 		return write_error(st, err == -SF_ECORRUPT ? s : NULL, err);
 	reply->version = req->version;
-	if (s->content.count + s->overlay.count > FRAGMENTS_MANY)
+	uint32_t pieces = s->content.count + s->overlay.count;
+	if (pieces > FRAGMENTS_MAX)
+		store_move_shard(st, s, 0); /* if it fails, so does the batch, or nothing is lost */
+	else if (pieces > FRAGMENTS_MANY)
 		store_note_fragmented(st, s);
 	return RES_OK;
 }
