@@ -21,3 +21,10 @@ client_dog_dog_SOURCES = \
 	client/dog/vdi_io.c \
 	client/dog/vdi_io.h
 client_dog_dog_LDADD = $(CLIENT_LIBS) $(JANSSON_LIBS)
+
+dist_man_MANS += man/dog.8
+
+check_PROGRAMS += tests/unit/dog_text_test
+TAP_TESTS += tests/unit/dog_text_test
+tests_unit_dog_text_test_SOURCES = tests/unit/dog_text_test.c client/dog/text.c client/dog/text.h
+tests_unit_dog_text_test_LDADD = $(CLIENT_LIBS) $(CMOCKA_LIBS)

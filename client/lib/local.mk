@@ -42,3 +42,30 @@ client_lib_libsheepfold_a_SOURCES = \
 # What a program that uses the library links; the client's own rooms before those they stand on.
 CLIENT_LIBS = client/lib/libsheepfold.a lib/place/libplace.a lib/wire/libwire.a lib/base/libbase.a \
 	$(EV_LIBS) $(PROTOBUF_C_LIBS) $(ISAL_LIBS) -lpthread
+
+CLIENT_TESTS = \
+	tests/unit/client_health_test \
+	tests/unit/client_inode_test \
+	tests/unit/client_io_test \
+	tests/unit/client_redundancy_test \
+	tests/unit/client_volmap_test \
+	tests/unit/client_volume_test
+check_PROGRAMS += $(CLIENT_TESTS)
+TAP_TESTS += $(CLIENT_TESTS)
+
+# A cluster of fake daemons that fail on order.
+CLIENT_FAKE = tests/unit/client_fake.c tests/unit/client_fake.h
+CLIENT_TEST_LIBS = $(CLIENT_LIBS) $(CMOCKA_LIBS)
+
+tests_unit_client_health_test_SOURCES = tests/unit/client_health_test.c
+tests_unit_client_health_test_LDADD = $(CLIENT_TEST_LIBS)
+tests_unit_client_inode_test_SOURCES = tests/unit/client_inode_test.c
+tests_unit_client_inode_test_LDADD = $(CLIENT_TEST_LIBS)
+tests_unit_client_io_test_SOURCES = tests/unit/client_io_test.c $(CLIENT_FAKE)
+tests_unit_client_io_test_LDADD = $(CLIENT_TEST_LIBS)
+tests_unit_client_redundancy_test_SOURCES = tests/unit/client_redundancy_test.c
+tests_unit_client_redundancy_test_LDADD = $(CLIENT_TEST_LIBS)
+tests_unit_client_volmap_test_SOURCES = tests/unit/client_volmap_test.c
+tests_unit_client_volmap_test_LDADD = $(CLIENT_TEST_LIBS)
+tests_unit_client_volume_test_SOURCES = tests/unit/client_volume_test.c $(CLIENT_FAKE)
+tests_unit_client_volume_test_LDADD = $(CLIENT_TEST_LIBS)
