@@ -132,6 +132,17 @@ static uint32_t payload_begin(struct conn *c, const uint8_t *data, uint32_t len,
 	return head_len + got;
 }
 
+/* Whether the limits let another frame of this connection begin; if not, it waits until they do. */
+static bool conn_may_begin(struct conn *c)
+{
+	if (c->role != CONN_CLIENT || client_may_read(c))
+		return true;
+	ev_io_stop(c->net->loop, &c->readable);
+	if (list_empty(&c->waiting))
+		list_push(&c->net->waiting, &c->waiting);
+	return false;
+}
+
 /* Delivers every frame in data and keeps what is left of the last. data is not the stash. */
 static void conn_parse(struct conn *c, const uint8_t *data, uint32_t len)
 {
@@ -139,7 +150,7 @@ static void conn_parse(struct conn *c, const uint8_t *data, uint32_t len)
 	uint32_t need = 0, head_len;
 
 	while (conn_reads(c) && !c->payload && len > 0) {
-		if (c->role == CONN_CLIENT && !client_may_read(c))
+		if (!conn_may_begin(c))
 			break;
 		need = FRAME_FIXED_LEN;
 		if (len < FRAME_FIXED_LEN)
@@ -164,8 +175,11 @@ static void conn_parse(struct conn *c, const uint8_t *data, uint32_t len)
 		len -= head_len;
 		need = 0;
 	}
-	if (conn_reads(c) && !c->payload)
-		stash_keep(c, data, len, need);
+	if (!conn_reads(c) || c->payload)
+		return;
+	stash_keep(c, data, len, need);
+	if (!list_empty(&c->waiting))
+		c->frame_ms = 0; /* the delay is ours */
 }
 
 /* Parses what was kept. */
@@ -244,25 +258,13 @@ static ssize_t heads_read(struct conn *c, uint32_t *ret_asked)
 	return n;
 }
 
-/* Whether the limits let this connection be read from; if not it waits until they do. */
-static bool conn_may_read(struct conn *c)
-{
-	if (c->role != CONN_CLIENT || c->payload || client_may_read(c))
-		return true;
-	ev_io_stop(c->net->loop, &c->readable);
-	c->frame_ms = 0; /* the delay is ours */
-	if (list_empty(&c->waiting))
-		list_push(&c->net->waiting, &c->waiting);
-	return false;
-}
-
 void conn_resume(struct conn *c)
 {
 	list_remove(&c->waiting);
 	if (!conn_reads(c))
 		return;
 	stash_parse(c);
-	if (conn_reads(c) && conn_may_read(c))
+	if (conn_reads(c) && list_empty(&c->waiting))
 		conn_start_reading(c);
 }
 
@@ -272,7 +274,7 @@ void conn_read(struct conn *c)
 	uint32_t asked;
 	ssize_t n;
 
-	while (conn_reads(c) && budget > 0 && conn_may_read(c)) {
+	while (conn_reads(c) && budget > 0 && (c->payload || conn_may_begin(c))) {
 		n = c->payload ? payload_read(c, &asked) : heads_read(c, &asked);
 		if (n < 0 && errno == EINTR)
 			continue;
