@@ -22,6 +22,7 @@ static void call_free(struct node *node, struct call *call)
 
 void disk_job_free(struct disk_job *job)
 {
+	list_remove(&job->out);
 	msg_destroy(job->req);
 	msg_destroy(job->reply);
 	free(job);
@@ -33,6 +34,7 @@ struct disk_job *disk_job_start(struct node *node, uint64_t disk, struct msg *re
 	struct disk_job *job = xcalloc(1, sizeof(*job));
 
 	list_init(&job->link);
+	list_push(&node->disk_out, &job->out);
 	job->disk = disk;
 	job->req = req;
 	job->reply = msg_create_reply(req, RES_OK);
@@ -44,11 +46,6 @@ struct disk_job *disk_job_start(struct node *node, uint64_t disk, struct msg *re
 	job->ctx = ctx;
 	effect_add(node, EFF_DISK)->disk_job = job;
 	return job;
-}
-
-void disk_job_discard(struct disk_job *job)
-{
-	disk_job_free(job);
 }
 
 static void call_finish(struct node *node, struct call *call, struct msg *reply)

@@ -11,6 +11,7 @@
 
 void code_free(struct code_job *c)
 {
+	list_remove(&c->job.out);
 	for (uint32_t i = 0; i < c->in_count; i++)
 		slice_drop(&c->in[i]);
 	for (uint32_t i = 0; i < c->out_count; i++)
@@ -70,17 +71,13 @@ static void code_done(struct node *node, struct compute_job *job)
 	c->done(node, op);
 }
 
-void compute_job_discard(struct compute_job *job)
-{
-	code_free(container_of(job, struct code_job, job));
-}
-
 struct code_job *code_create(struct node *node, struct op *op, uint32_t len)
 {
 	struct code_job *c = xcalloc(1, sizeof(*c));
 
 	assert(len > 0);
 	list_init(&c->job.link);
+	list_init(&c->job.out);
 	c->op = op;
 	c->code = op->pg->code;
 	c->len = len;
@@ -95,5 +92,6 @@ void code_start(struct node *node, struct code_job *c)
 	c->job.run = code_run;
 	c->job.done = code_done;
 	c->op->code = c;
+	list_push(&node->compute_out, &c->job.out);
 	effect_add(node, EFF_COMPUTE)->compute_job = &c->job;
 }

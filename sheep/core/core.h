@@ -270,6 +270,8 @@ struct node {
 	uint64_t next_call;
 	struct htab calls;
 	struct list loose_calls;  /* calls of no PG */
+	struct list disk_out;     /* struct disk_job.out */
+	struct list compute_out;  /* struct compute_job.out */
 	struct list future;       /* struct held_msg */
 	uint32_t future_count;
 

@@ -26,6 +26,8 @@ struct node *node_create(const struct node_config *config)
 	node->cluster = config->info.cluster;
 	htab_init(&node->calls);
 	list_init(&node->loose_calls);
+	list_init(&node->disk_out);
+	list_init(&node->compute_out);
 	list_init(&node->future);
 	list_init(&node->object_lru);
 	list_init(&node->blocked);
@@ -67,6 +69,10 @@ void node_destroy(struct node *node)
 		msg_destroy(call->req);
 		free(call);
 	}
+	while (!list_empty(&node->disk_out))
+		disk_job_free(list_item(node->disk_out.next, struct disk_job, out));
+	while (!list_empty(&node->compute_out))
+		code_free(list_item(node->compute_out.next, struct code_job, job.out));
 	htab_fini(&node->calls);
 	admin_destroy(node);
 	future_destroy(node);

@@ -41,6 +41,7 @@ struct disk_job {
 	struct msg *reply;
 	struct disk_usage usage; /* result of DISK_USAGE */
 	/* The core's own. */
+	struct list out; /* node->disk_out */
 	void (*done)(struct node *node, struct disk_job *job);
 	void *ctx;
 	uint64_t asker;
@@ -52,7 +53,9 @@ struct compute_job {
 	struct list link; /* for the driver's queues */
 	uint64_t cost_bytes; /* for the choice between here and a pool thread */
 	void (*run)(struct compute_job *job);
-	void (*done)(struct node *node, struct compute_job *job); /* the core's own */
+	/* The core's own. */
+	struct list out; /* node->compute_out */
+	void (*done)(struct node *node, struct compute_job *job);
 };
 
 enum event_type {
@@ -129,12 +132,9 @@ struct node_config {
 };
 
 struct node *node_create(const struct node_config *config);
-/* Frees everything, also what was under way; jobs still out must not come back. */
+/* Frees everything, also what was under way and the jobs that are still out: the driver must have stopped
+ * working on these, and forgets them. */
 void node_destroy(struct node *node); /* NULL is fine */
-
-/* For a driver that destroys a node while jobs are out: frees a job that will not come back. After node_destroy. */
-void disk_job_discard(struct disk_job *job);
-void compute_job_discard(struct compute_job *job);
 
 /* The one entry. Appends to effects, which the caller carries out in order. */
 void node_step(struct node *node, const struct event *event, struct effects *effects);

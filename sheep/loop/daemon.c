@@ -504,19 +504,13 @@ int daemon_run(struct daemon *d)
 	return d->exit_status;
 }
 
-/* Jobs that came back after the node was told its last. */
+/* What came back after the node was told its last: the jobs are the node's to free. */
 static void discard_completions(struct daemon *d)
 {
 	struct list disk, compute, notices;
 	struct list *l;
 
 	completions_take(&d->completions, &disk, &compute, &notices);
-	while ((l = list_pop(&disk)))
-		disk_job_discard(list_item(l, struct disk_job, link));
-	while ((l = list_pop(&compute)))
-		compute_job_discard(list_item(l, struct compute_job, link));
-	while ((l = list_pop(&d->computed)))
-		compute_job_discard(list_item(l, struct compute_job, link));
 	while ((l = list_pop(&notices)))
 		free(list_item(l, struct notice, link));
 }
@@ -536,8 +530,8 @@ void daemon_destroy(struct daemon *d)
 		store_close(d->stores[i]);
 	}
 	compute_pool_destroy(d->compute);
-	node_destroy(d->node);
 	discard_completions(d);
+	node_destroy(d->node);
 	completions_fini(&d->completions);
 	effects_fini(&d->fx);
 	buf_pool_destroy(d->pool);
