@@ -1,362 +1,362 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-
-/*
- * The driver for one machine: a directory (register.h) and one lock file per daemon.
- *
- *   node.%016x        what the daemon announces; replaced by rename
- *   node.%016x.lock   locked for the daemon's life: the kernel lets go when the process dies
- *
- * Every POLL_MS: newer maps are delivered first; then, if our own lock still stands, the lease is renewed from the
- * moment before the look; then all lock files are tried. So a process that was stopped has no lease until it has
- * seen what happened meanwhile.
- */
-#include <dirent.h>
 #include <errno.h>
 #include <ev.h>
-#include <fcntl.h>
+#include <limits.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
+#include <sys/inotify.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "lib/base/err.h"
 #include "lib/base/mem.h"
+#include "sheep/member/local_live.h"
+#include "sheep/member/local_register.h"
 #include "sheep/member/member.h"
-#include "sheep/member/register.h"
 
-enum { POLL_MS = 100, LEASE_MS = 1000, DIR_LEN = 3500, LOCAL_MAX_NODES = 1024 };
-#define DEFAULT_DIR "/run/sheepfold/local"
-
-struct member {
-	char dir[DIR_LEN];
-	struct node_info self;
-	struct ev_loop *loop;
-	const struct log *log;
-	struct member_callbacks cb;
-	ev_timer poll;
-	ev_timer answer;          /* the outcome of a proposal, told from the loop */
-	int proposal_result;
-	int register_fd, own_fd;  /* own_fd: our locked file; -1 before join */
-	struct register_pos seen; /* newest map delivered */
-	struct node_info *live;
-	uint32_t live_count;
-	bool live_told, failed;
+/*
+ * Membership on one machine, through a directory (-c local[:DIR]):
+ *
+ *   DIR/maps/   the register (local_register.h)
+ *   DIR/live/   the live set (local_live.h)
+ *
+ * Two clusters on a machine use two directories. DIR holds the cluster's map and must outlive a restart of the machine, so the
+ * default is not under /run or /tmp.
+ *
+ * A look at both takes place every POLL_MS and whenever inotify tells of a change: newer maps are delivered
+ * first, then the live set, and then only a lease, which counts from before the look. So a process that was stopped has no
+ * lease until it has seen what it missed.
+ */
+#define LOCAL_DIR "/var/lib/sheepfold/local"
+enum {
+	POLL_MS = 100,
+	AGAIN_MS = 5, /* a dying process closes its files before its locks are gone */
+	LEASE_MS = 1000,
+	TAKEN_MS = 2000, /* the same node's former process may still be on its way out */
 };
 
-static uint64_t boottime_ms(void)
-{
-	struct timespec t;
+struct member {
+	struct member_callbacks callbacks;
+	struct ev_loop *loop;
+	const struct log *log;
+	struct node_info self;
+	char dir[PATH_MAX];
+	struct local_register reg;
+	struct local_live live;
+	bool joined;
+	bool live_due; /* changed, and not delivered yet */
+	bool proposed; /* an outcome is to be delivered */
+	int proposed_result;
+	int inotify_fd;
+	ev_timer poll, again;
+	ev_prepare soon; /* never started: fed to look at once, from the loop */
+	ev_io inotify;
+};
 
-	clock_gettime(CLOCK_BOOTTIME, &t);
-	return (uint64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+static uint64_t now_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_BOOTTIME, &ts);
+	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
 }
 
-static void local_fail(struct member *m, const char *what, int err)
+static void member_leave(struct member *m)
 {
-	char why[DIR_LEN + 256];
-
-	if (m->failed)
+	if (!m->joined)
 		return;
-	m->failed = true;
+	m->joined = false;
 	ev_timer_stop(m->loop, &m->poll);
+	ev_timer_stop(m->loop, &m->again);
+	ev_io_stop(m->loop, &m->inotify);
+	ev_clear_pending(m->loop, &m->soon);
+	local_live_leave(&m->live);
+}
+
+static void member_fail(struct member *m, const char *what, int err)
+{
+	char why[sizeof(m->dir) + 256];
+
+	member_leave(m);
 	snprintf(why, sizeof(why), "%s in %s: %s", what, m->dir, sf_strerror(err));
-	m->cb.failed(m->cb.arg, why);
+	m->callbacks.failed(m->callbacks.arg, why);
 }
 
-/* ---- The register ---- */
+/* ---- Looking ----------------------------------------------------------------------------------- */
 
-static bool deliver_maps(struct member *m)
+/* Delivers every newer map. False: the driver has failed or left. */
+static bool look_at_maps(struct member *m)
 {
-	struct register_pos now;
-	int rc = register_current(m->dir, &now);
+	struct map *map;
+	int got;
 
-	if (rc < 0) {
-		local_fail(m, "cannot read the register's `current`", rc);
-		return false;
-	}
-	if (now.cluster != m->seen.cluster)
-		m->seen = (struct register_pos){now.cluster, 0};
-	while (m->seen.epoch < now.epoch) {
-		struct register_pos next = {now.cluster, m->seen.epoch + 1};
-		struct map *map;
-		rc = register_map(m->dir, next, &map);
-		if (rc == -ENOENT)
-			return true; /* formatted over under our eyes: the next look sees the new cluster */
-		if (rc < 0) {
-			local_fail(m, "cannot read a map of the register", rc);
-			return false;
-		}
-		m->seen = next;
-		m->cb.map(m->cb.arg, map);
+	while ((got = local_register_next(&m->reg, &map)) > 0) {
+		m->callbacks.map(m->callbacks.arg, map);
 		map_unref(map);
+		if (!m->joined)
+			return false;
 	}
-	return true;
+	if (got < 0)
+		member_fail(m, "the map register cannot be read", got);
+	return got == 0;
 }
 
-static void local_propose(struct member *m, uint64_t expected_cluster, uint32_t expected_epoch, const struct map *map)
+static void deliver_live(struct member *m)
 {
-	struct register_pos expected = {expected_cluster, expected_epoch};
-
-	m->proposal_result = register_propose(m->dir, m->register_fd, expected, map);
-	ev_timer_start(m->loop, &m->answer);
-}
-
-static void on_answer(struct ev_loop *loop, ev_timer *w, int revents)
-{
-	struct member *m = w->data;
-
-	(void)loop, (void)revents;
-	/* The map first: whoever proposed it acts on it at once. */
-	if (!deliver_maps(m))
-		return;
-	m->cb.proposed(m->cb.arg, m->proposal_result);
-}
-
-/* ---- The live set ---- */
-
-static void lock_path(const struct member *m, uint64_t id, char path[DIR_LEN + 64])
-{
-	snprintf(path, DIR_LEN + 64, "%s/node.%016llx.lock", m->dir, (unsigned long long)id);
-}
-
-/* Whether the path still names the file that fd has open. */
-static bool same_file(int fd, const char *path)
-{
-	struct stat a, b;
-
-	return fstat(fd, &a) == 0 && stat(path, &b) == 0 && a.st_ino == b.st_ino && a.st_dev == b.st_dev;
-}
-
-/* Tries another daemon's lock. A dead one's files are removed while we hold it. */
-static bool node_is_alive(const struct member *m, uint64_t id)
-{
-	char path[DIR_LEN + 64], info[DIR_LEN + 64];
-	bool alive = false;
-
-	lock_path(m, id, path);
-	int fd = open(path, O_RDWR | O_CLOEXEC);
-	if (fd < 0)
-		return false;
-	if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
-		alive = errno == EWOULDBLOCK;
-	} else if (same_file(fd, path)) {
-		snprintf(info, sizeof(info), "%s/node.%016llx", m->dir, (unsigned long long)id);
-		unlink(info);
-		unlink(path);
-	}
-	close(fd);
-	return alive;
-}
-
-static bool read_info(const struct member *m, uint64_t id, struct node_info *ret)
-{
-	char name[32];
-	uint8_t *p;
-	size_t len;
-
-	snprintf(name, sizeof(name), "node.%016llx", (unsigned long long)id);
-	if (checked_file_read(m->dir, name, &p, &len) < 0)
-		return false; /* about to be written */
-	int rc = node_info_decode(p, len, ret);
-	free(p);
-	return rc == 0 && ret->id == id;
-}
-
-static int info_compare(const void *a, const void *b)
-{
-	const struct node_info *x = a, *y = b;
-
-	return x->id < y->id ? -1 : x->id > y->id;
-}
-
-static uint32_t gather_live(struct member *m, struct node_info *out)
-{
-	unsigned long long id;
+	struct node_info *nodes = xcalloc(m->live.count + 1, sizeof(*nodes));
 	uint32_t count = 0;
-	DIR *d = opendir(m->dir);
 
-	if (!d)
-		return 0;
-	for (struct dirent *e; (e = readdir(d)) && count < LOCAL_MAX_NODES;) {
-		char tail[8] = "";
-		if (sscanf(e->d_name, "node.%16llx%7s", &id, tail) != 2 || strcmp(tail, ".lock"))
+	for (uint32_t i = 0; i < m->live.count; i++) {
+		/* Two processes of one node: the one before is about to end. */
+		if (count > 0 && nodes[count - 1].id == m->live.files[i].id)
 			continue;
-		if (id == m->self.id ? m->own_fd < 0 : !node_is_alive(m, id))
-			continue;
-		if (read_info(m, id, &out[count]))
-			count++;
+		nodes[count++] = m->live.files[i].info;
 	}
-	closedir(d);
-	qsort(out, count, sizeof(*out), info_compare);
-	return count;
+	m->live_due = false;
+	m->callbacks.live(m->callbacks.arg, nodes, count);
+	free(nodes);
 }
 
-static bool same_live(const struct member *m, const struct node_info *live, uint32_t count)
+static bool look_at_nodes(struct member *m)
 {
-	return m->live_told && count == m->live_count && (!count || !memcmp(live, m->live, count * sizeof(*live)));
-}
+	int changed = local_live_poll(&m->live);
 
-static void tell_live(struct member *m)
-{
-	/* Zeroed: compared as bytes. */
-	struct node_info *live = xcalloc(LOCAL_MAX_NODES, sizeof(*live));
-	uint32_t count = gather_live(m, live);
+	if (changed >= 0 && !local_live_has_self(&m->live)) {
+		int err = local_live_announce(&m->live, &m->self);
 
-	if (same_live(m, live, count)) {
-		free(live);
-		return;
+		log_warn(m->log, "this node's announcement in %s was gone: made again", m->dir);
+		changed = err ? err : local_live_poll(&m->live) < 0 ? -EIO : 1;
 	}
-	free(m->live);
-	m->live = xrealloc(live, (count + 1) * sizeof(*live));
-	m->live_count = count;
-	m->live_told = true;
-	m->cb.live(m->cb.arg, m->live, count);
-}
-
-static bool own_lock_stands(struct member *m)
-{
-	char path[DIR_LEN + 64];
-
-	lock_path(m, m->self.id, path);
-	if (m->own_fd >= 0 && same_file(m->own_fd, path))
-		return true;
-	local_fail(m, "somebody removed our lock file", -ENOENT);
-	return false;
+	if (changed < 0) {
+		member_fail(m, "the live set cannot be read", changed);
+		return false;
+	}
+	if (changed || m->live_due)
+		deliver_live(m);
+	return m->joined;
 }
 
 static void look(struct member *m)
 {
-	uint64_t proven_ms = boottime_ms();
+	uint64_t begun = now_ms();
 
-	if (m->own_fd < 0 || m->failed || !deliver_maps(m) || !own_lock_stands(m))
+	if (!look_at_maps(m))
 		return;
-	tell_live(m);
-	m->cb.lease(m->cb.arg, proven_ms, LEASE_MS);
+	if (m->proposed) {
+		m->proposed = false;
+		m->callbacks.proposed(m->callbacks.arg, m->proposed_result);
+	}
+	if (m->joined && look_at_nodes(m) && local_live_has_self(&m->live))
+		m->callbacks.lease(m->callbacks.arg, begun, LEASE_MS);
 }
 
 static void on_poll(struct ev_loop *loop, ev_timer *w, int revents)
 {
-	(void)loop, (void)revents;
 	look(w->data);
 }
 
-/* ---- Joining and leaving ---- */
-
-static int local_announce(struct member *m)
+static void on_soon(struct ev_loop *loop, ev_prepare *w, int revents)
 {
-	char name[32];
-	uint8_t *p;
-	size_t len;
-
-	snprintf(name, sizeof(name), "node.%016llx", (unsigned long long)m->self.id);
-	node_info_encode(&m->self, &p, &len);
-	int rc = checked_file_write(m->dir, name, p, len);
-	free(p);
-	return rc;
+	look(w->data);
 }
 
-/* Our own lock; another daemon may be looking at (and removing) what a dead predecessor left. */
-static int take_own_lock(struct member *m)
+static void on_inotify(struct ev_loop *loop, ev_io *w, int revents)
 {
-	char path[DIR_LEN + 64];
+	char events[16 << 10] __attribute__((aligned(8)));
+	struct member *m = w->data;
 
-	lock_path(m, m->self.id, path);
-	for (int i = 0; i < 100; i++) {
-		int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
-		if (fd < 0)
-			return -errno;
-		if (flock(fd, LOCK_EX | LOCK_NB) == 0 && same_file(fd, path)) {
-			m->own_fd = fd;
-			return 0;
-		}
-		close(fd);
-		nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
+	/* Which file it was does not matter: a look is cheap. */
+	while (read(m->inotify_fd, events, sizeof(events)) > 0)
+		;
+	if (!ev_is_active(&m->again)) {
+		ev_timer_set(&m->again, AGAIN_MS / 1000.0, 0.0);
+		ev_timer_start(loop, &m->again);
 	}
-	return -SF_EINUSE;
+	look(m);
 }
 
-static int local_join(struct member *m, char text[512])
-{
-	int rc = take_own_lock(m);
+/* ---- The driver's face ------------------------------------------------------------------------- */
 
-	if (rc == 0)
-		rc = local_announce(m);
-	if (rc < 0) {
-		snprintf(text, 512, "cannot join in %.300s: %s", m->dir,
-		         rc == -SF_EINUSE ? "a daemon with this node id is running" : sf_strerror(rc));
-		return rc;
-	}
-	ev_timer_start(m->loop, &m->poll);
-	return 0;
-}
-
-static int local_update(struct member *m, const struct node_info *self)
-{
-	m->self = *self;
-	return local_announce(m);
-}
-
-static void local_leave(struct member *m)
-{
-	char path[DIR_LEN + 64];
-
-	ev_timer_stop(m->loop, &m->poll);
-	ev_timer_stop(m->loop, &m->answer);
-	if (m->own_fd < 0)
-		return;
-	snprintf(path, sizeof(path), "%s/node.%016llx", m->dir, (unsigned long long)m->self.id);
-	unlink(path);
-	lock_path(m, m->self.id, path);
-	unlink(path);
-	close(m->own_fd);
-	m->own_fd = -1;
-}
-
-static void local_destroy(struct member *m)
+static void member_destroy(struct member *m)
 {
 	if (!m)
 		return;
-	local_leave(m);
-	if (m->register_fd >= 0)
-		close(m->register_fd);
-	free(m->live);
+	member_leave(m);
+	local_live_close(&m->live);
+	local_register_close(&m->reg);
+	if (m->inotify_fd >= 0)
+		close(m->inotify_fd);
 	free(m);
 }
 
-static int local_create(const char *spec, const struct node_info *self, struct ev_loop *loop, const struct log *log,
-                        const struct member_callbacks *callbacks, struct member **ret, char text[512])
+static int dir_make(const char *spec)
+{
+	/* Only our own default gets its parent made. */
+	if (!spec && mkdir("/var/lib/sheepfold", 0755) < 0 && errno != EEXIST)
+		return -errno;
+	if (mkdir(spec ? spec : LOCAL_DIR, 0700) < 0 && errno != EEXIST)
+		return -errno;
+	return 0;
+}
+
+/* Changes are noticed sooner with it; without it the polls do. */
+static void inotify_open(struct member *m)
+{
+	char path[sizeof(m->dir) + 8];
+
+	m->inotify_fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+	if (m->inotify_fd < 0)
+		return;
+	snprintf(path, sizeof(path), "%s/maps", m->dir);
+	(void)inotify_add_watch(m->inotify_fd, path, IN_CREATE);
+	snprintf(path, sizeof(path), "%s/live", m->dir);
+	(void)inotify_add_watch(m->inotify_fd, path, IN_MOVED_TO | IN_CLOSE_WRITE | IN_DELETE);
+}
+
+static int dirs_open(struct member *m, const char *spec)
+{
+	char path[sizeof(m->dir) + 8];
+	int err = dir_make(spec);
+
+	if (err)
+		return err;
+	if (!realpath(spec ? spec : LOCAL_DIR, m->dir))
+		return -errno;
+	snprintf(path, sizeof(path), "%s/maps", m->dir);
+	if (strlen(path) >= sizeof(m->reg.dir))
+		return -ENAMETOOLONG;
+	err = local_register_open(&m->reg, path, m->self.id);
+	if (err)
+		return err;
+	snprintf(path, sizeof(path), "%s/live", m->dir);
+	return local_live_open(&m->live, path, &m->self);
+}
+
+static int member_create(const char *spec, const struct node_info *self, struct ev_loop *loop,
+                         const struct log *log, const struct member_callbacks *callbacks,
+                         struct member **ret, char text[512])
 {
 	struct member *m = xcalloc(1, sizeof(*m));
+	int err;
 
-	snprintf(m->dir, sizeof(m->dir), "%s", spec && *spec ? spec : DEFAULT_DIR);
-	m->self = *self;
+	if (spec && !*spec)
+		spec = NULL;
+	m->callbacks = *callbacks;
 	m->loop = loop;
 	m->log = log;
-	m->cb = *callbacks;
-	m->own_fd = -1;
-	ev_timer_init(&m->poll, on_poll, 0., POLL_MS / 1000.);
-	ev_timer_init(&m->answer, on_answer, 0., 0.);
-	m->poll.data = m->answer.data = m;
-	m->register_fd = register_open(m->dir);
-	if (m->register_fd < 0) {
-		snprintf(text, 512, "-c local: cannot use directory %.300s: %s", m->dir, sf_strerror(m->register_fd));
-		int rc = m->register_fd;
-		free(m);
-		return rc;
+	m->self = *self;
+	m->reg.dir_fd = m->live.dir_fd = m->live.own_fd = m->inotify_fd = -1;
+	ev_timer_init(&m->poll, on_poll, POLL_MS / 1000.0, POLL_MS / 1000.0);
+	ev_timer_init(&m->again, on_poll, 0.0, 0.0);
+	ev_prepare_init(&m->soon, on_soon);
+	m->poll.data = m->again.data = m->soon.data = m->inotify.data = m;
+	err = dirs_open(m, spec);
+	if (err) {
+		snprintf(text, 512, "the cluster directory %s cannot be used: %s (choose one with -c local:DIR)",
+		         spec ? spec : LOCAL_DIR, sf_strerror(err));
+		member_destroy(m);
+		return err;
 	}
+	inotify_open(m);
 	*ret = m;
 	return 0;
 }
 
+/* Waits for a former process of this node to be gone. */
+static int join_alone(struct member *m)
+{
+	uint64_t end = now_ms() + TAKEN_MS;
+	struct timespec nap = {.tv_nsec = 10 * 1000 * 1000};
+	int err;
+
+	for (;;) {
+		err = local_live_poll(&m->live);
+		if (err < 0)
+			return err;
+		if (!local_live_id_taken(&m->live))
+			return 0;
+		if (now_ms() > end)
+			return -SF_EINUSE;
+		nanosleep(&nap, NULL);
+	}
+}
+
+/* What precedes the last format is history and delivered to nobody. */
+static int skip_history(struct member *m)
+{
+	struct local_register start = m->reg, before = m->reg;
+	struct map *map;
+	int got;
+
+	while ((got = local_register_next(&m->reg, &map)) > 0) {
+		if (map->epoch == 1)
+			start = before;
+		before = m->reg;
+		map_unref(map);
+	}
+	m->reg = start;
+	return got;
+}
+
+static int member_join(struct member *m, char text[512])
+{
+	int err = skip_history(m);
+
+	if (err) {
+		snprintf(text, 512, "the map register in %.300s cannot be read: %s", m->dir, sf_strerror(err));
+		return err;
+	}
+	err = join_alone(m);
+	if (!err)
+		err = local_live_announce(&m->live, &m->self);
+	if (!err)
+		err = local_live_poll(&m->live) < 0 ? -EIO : 0;
+	if (err == -SF_EINUSE) {
+		snprintf(text, 512, "a daemon with this node's id is running already (is META_DIR a copy?)");
+		return err;
+	}
+	if (err) {
+		snprintf(text, 512, "cannot announce this node in %.300s: %s", m->dir, sf_strerror(err));
+		return err;
+	}
+	m->joined = true;
+	m->live_due = true;
+	ev_timer_start(m->loop, &m->poll);
+	if (m->inotify_fd >= 0) {
+		ev_io_init(&m->inotify, on_inotify, m->inotify_fd, EV_READ);
+		ev_io_start(m->loop, &m->inotify);
+	}
+	ev_feed_event(m->loop, &m->soon, EV_CUSTOM);
+	return 0;
+}
+
+static void member_propose(struct member *m, uint64_t expected_cluster, uint32_t expected_epoch,
+                           const struct map *map)
+{
+	m->proposed_result = local_register_propose(&m->reg, expected_cluster, expected_epoch, map);
+	m->proposed = true;
+	if (m->joined)
+		ev_feed_event(m->loop, &m->soon, EV_CUSTOM);
+}
+
+static int member_update(struct member *m, const struct node_info *self)
+{
+	m->self = *self;
+	if (!m->joined)
+		return 0;
+	ev_feed_event(m->loop, &m->soon, EV_CUSTOM);
+	return local_live_announce(&m->live, &m->self);
+}
+
 const struct member_driver member_local = {
 	.name = "local",
-	.create = local_create,
-	.join = local_join,
-	.propose = local_propose,
-	.update = local_update,
-	.leave = local_leave,
-	.destroy = local_destroy,
+	.create = member_create,
+	.join = member_join,
+	.propose = member_propose,
+	.update = member_update,
+	.leave = member_leave,
+	.destroy = member_destroy,
 };

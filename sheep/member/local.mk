@@ -1,4 +1,15 @@
-# SPDX-License-Identifier: Apache-2.0
 noinst_LIBRARIES += sheep/member/libmember.a
-sheep_member_libmember_a_SOURCES = sheep/member/local.c sheep/member/member.c \
-	sheep/member/member.h sheep/member/register.c sheep/member/register.h
+sheep_member_libmember_a_SOURCES = \
+	sheep/member/local.c \
+	sheep/member/local_live.c \
+	sheep/member/local_live.h \
+	sheep/member/local_register.c \
+	sheep/member/local_register.h \
+	sheep/member/member.c \
+	sheep/member/member.h
+
+check_PROGRAMS += tests/unit/member_local_test
+tests_unit_member_local_test_SOURCES = tests/unit/member_local_test.c
+tests_unit_member_local_test_LDADD = sheep/member/libmember.a lib/place/libplace.a \
+	lib/wire/libwire.a lib/base/libbase.a $(PROTOBUF_C_LIBS) $(ISAL_LIBS) $(EV_LIBS) $(CMOCKA_LIBS)
+TAP_TESTS += tests/unit/member_local_test

@@ -1,0 +1,618 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <dirent.h>
+#include <errno.h>
+#include <ev.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "lib/base/err.h"
+#include "lib/base/mem.h"
+#include "sheep/member/member.h"
+
+/*
+ * Each actor is a process of its own, as in life, but for the one that looks on: the test itself.
+ */
+enum { PATIENCE_MS = 10000, MAX_MAPS = 512 };
+
+struct actor {
+	struct ev_loop *loop;
+	struct member *member;
+	struct node_info info;
+	struct map *maps[MAX_MAPS];
+	uint32_t map_count;
+	uint32_t live_count, leases, proposals;
+	uint64_t live[64], live_cluster[64];
+	int proposed;
+	char failed[600];
+	int tell_fd; /* events are also written here, one byte each */
+};
+
+static uint64_t now_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_BOOTTIME, &ts);
+	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
+}
+
+static void tell(struct actor *a, char what)
+{
+	if (a->tell_fd >= 0 && write(a->tell_fd, &what, 1) != 1)
+		_exit(3);
+}
+
+static void on_map(void *arg, struct map *map)
+{
+	struct actor *a = arg;
+
+	a->maps[a->map_count++ % MAX_MAPS] = map_ref(map);
+	tell(a, 'M');
+}
+
+static void on_live(void *arg, const struct node_info *nodes, uint32_t count)
+{
+	struct actor *a = arg;
+
+	a->live_count = count;
+	for (uint32_t i = 0; i < count && i < 64; i++) {
+		a->live[i] = nodes[i].id;
+		a->live_cluster[i] = nodes[i].cluster;
+	}
+	tell(a, 'V');
+}
+
+static void on_lease(void *arg, uint64_t proven_ms, uint32_t lease_ms)
+{
+	struct actor *a = arg;
+
+	a->leases++;
+	tell(a, 'L');
+}
+
+static void on_proposed(void *arg, int result)
+{
+	struct actor *a = arg;
+
+	a->proposed = result;
+	a->proposals++;
+}
+
+static void on_failed(void *arg, const char *why)
+{
+	snprintf(((struct actor *)arg)->failed, 600, "%s", why);
+}
+
+static int actor_try_open(struct actor *a, const char *dir, uint64_t id, char text[512])
+{
+	struct member_callbacks cb = {a, on_map, on_live, on_lease, on_proposed, on_failed};
+	int err;
+
+	memset(a, 0, sizeof(*a));
+	a->tell_fd = -1;
+	a->loop = ev_loop_new(EVFLAG_AUTO);
+	a->info = (struct node_info){.id = id, .incarnation = now_ms() ^ (uint64_t)getpid() << 20,
+	                             .addr = "127.0.0.1", .port = 7000, .disk_count = 1};
+	a->info.disks[0].id = id + 1000;
+	a->info.disks[0].weight = 1;
+	err = member_local.create(dir, &a->info, a->loop, NULL, &cb, &a->member, text);
+	if (!err)
+		err = member_local.join(a->member, text);
+	return err;
+}
+
+static void actor_open(struct actor *a, const char *dir, uint64_t id)
+{
+	char text[512] = "";
+	int err = actor_try_open(a, dir, id, text);
+
+	if (err)
+		fprintf(stderr, "%s\n", text);
+	assert_int_equal(err, 0);
+}
+
+static void actor_close(struct actor *a)
+{
+	member_local.leave(a->member);
+	member_local.destroy(a->member);
+	for (uint32_t i = 0; i < a->map_count && i < MAX_MAPS; i++)
+		map_unref(a->maps[i]);
+	ev_loop_destroy(a->loop);
+}
+
+#define WAIT_FOR(a, condition)                                                                     \
+	do {                                                                                       \
+		uint64_t end_ = now_ms() + PATIENCE_MS;                                            \
+		while (!(condition)) {                                                             \
+			assert_true(now_ms() < end_);                                              \
+			ev_run((a)->loop, EVRUN_ONCE);                                             \
+		}                                                                                  \
+	} while (0)
+
+static bool sees(const struct actor *a, uint64_t id)
+{
+	for (uint32_t i = 0; i < a->live_count; i++) {
+		if (a->live[i] == id)
+			return true;
+	}
+	return false;
+}
+
+static struct map *first_map(uint64_t cluster)
+{
+	static struct node_info nodes[3];
+	struct format_options o = {.cluster = cluster, .now_s = 1, .k = 1, .m = 2, .object_shift = 22,
+	                           .grace_ms = 1000};
+	char text[FORMAT_TEXT_LEN];
+	struct map *map;
+
+	for (uint32_t i = 0; i < 3; i++) {
+		nodes[i] = (struct node_info){.id = i + 1, .incarnation = 1, .port = (uint16_t)(7000 + i),
+		                              .addr = "127.0.0.1", .zone = i, .disk_count = 1};
+		nodes[i].disks[0].id = i + 1001;
+		nodes[i].disks[0].weight = 1;
+	}
+	assert_int_equal(map_format(&o, nodes, 3, &map, text), 0);
+	return map;
+}
+
+/* A map whose grace period tells who made it. */
+static struct map *next_map(const struct map *map, uint32_t mark)
+{
+	struct map_event ev = {.type = MAP_EV_GRACE, .now_s = 2, .grace_ms = mark};
+	struct map *next = map_apply(map, &ev);
+
+	assert_non_null(next);
+	assert_int_equal(next->epoch, map->epoch + 1);
+	return next;
+}
+
+static const struct map *newest(const struct actor *a)
+{
+	return a->map_count ? a->maps[(a->map_count - 1) % MAX_MAPS] : NULL;
+}
+
+static int propose(struct actor *a, uint64_t cluster, uint32_t epoch, struct map *map)
+{
+	uint32_t before = a->proposals;
+
+	member_local.propose(a->member, cluster, epoch, map);
+	map_unref(map);
+	assert_int_equal(a->proposals, before); /* never from inside the call */
+	WAIT_FOR(a, a->proposals == before + 1);
+	return a->proposed;
+}
+
+/* Proposes the map after the newest one seen. */
+static int propose_next(struct actor *a, uint32_t mark)
+{
+	const struct map *m = newest(a);
+
+	return propose(a, m->cluster, m->epoch, next_map(m, mark));
+}
+
+/* ---- Directories and processes ------------------------------------------------------------------ */
+
+static int dir_setup(void **state)
+{
+	char *dir = xstrdup("/tmp/member_local_test.XXXXXX");
+
+	*state = mkdtemp(dir);
+	return *state ? 0 : -1;
+}
+
+static int dir_teardown(void **state)
+{
+	char command[100];
+
+	snprintf(command, sizeof(command), "rm -rf '%s'", (char *)*state);
+	free(*state);
+	return system(command);
+}
+
+static uint32_t files_in(const char *dir, const char *sub)
+{
+	char path[200];
+	uint32_t n = 0;
+	struct dirent *d;
+	DIR *list;
+
+	snprintf(path, sizeof(path), "%s/%s", dir, sub);
+	list = opendir(path);
+	assert_non_null(list);
+	while ((d = readdir(list)) != NULL)
+		n += d->d_name[0] != '.';
+	closedir(list);
+	return n;
+}
+
+/* A process that is a member until it is killed; it tells of its events through *ret_fd. */
+static pid_t member_process(const char *dir, uint64_t id, int *ret_fd)
+{
+	int fd[2];
+	pid_t pid;
+
+	assert_int_equal(pipe(fd), 0);
+	pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		static struct actor a;
+		char text[512];
+
+		close(fd[0]);
+		if (actor_try_open(&a, dir, id, text))
+			_exit(2);
+		a.tell_fd = fd[1];
+		ev_run(a.loop, 0);
+		_exit(0);
+	}
+	close(fd[1]);
+	*ret_fd = fd[0];
+	return pid;
+}
+
+static void reap(pid_t pid)
+{
+	int status;
+
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+}
+
+static char read_event(int fd)
+{
+	char c;
+
+	assert_int_equal(read(fd, &c, 1), 1);
+	return c;
+}
+
+/* ---- Claims ------------------------------------------------------------------------------------- */
+
+static void test_a_lone_node_lives_and_has_a_lease_and_no_map(void **state)
+{
+	static struct actor a;
+
+	actor_open(&a, *state, 1);
+	assert_int_equal(a.leases + a.live_count, 0); /* nothing from inside join */
+	WAIT_FOR(&a, a.leases >= 3);
+	assert_int_equal(a.live_count, 1);
+	assert_int_equal(a.map_count, 0);
+	actor_close(&a);
+	assert_int_equal(files_in(*state, "live"), 0);
+}
+
+static void test_a_proposal_needs_the_epoch_it_was_made_from(void **state)
+{
+	static struct actor a;
+
+	actor_open(&a, *state, 1);
+	WAIT_FOR(&a, a.leases);
+	assert_int_equal(propose(&a, 7, 1, first_map(7)), -SF_EAGAIN); /* the register is empty */
+	assert_int_equal(propose(&a, 0, 0, first_map(7)), 0);
+	WAIT_FOR(&a, a.map_count == 1);
+	assert_int_equal(propose(&a, 0, 0, first_map(7)), -SF_EAGAIN);
+	assert_int_equal(propose(&a, 8, 1, next_map(newest(&a), 2)), -SF_EAGAIN);
+	assert_int_equal(propose_next(&a, 2), 0);
+	WAIT_FOR(&a, a.map_count == 2);
+	assert_int_equal(propose(&a, 7, 1, next_map(a.maps[0], 3)), -SF_EAGAIN);
+	assert_int_equal(a.map_count, 2);
+	actor_close(&a);
+}
+
+static void test_every_epoch_is_delivered_in_order_also_to_latecomers(void **state)
+{
+	static struct actor a, b, c;
+
+	actor_open(&a, *state, 1);
+	actor_open(&b, *state, 2);
+	WAIT_FOR(&a, a.leases);
+	assert_int_equal(propose(&a, 0, 0, first_map(7)), 0);
+	for (uint32_t e = 1; e < 20; e++) {
+		WAIT_FOR(&a, a.map_count == e);
+		assert_int_equal(propose_next(&a, 1000 + e), 0);
+	}
+	actor_open(&c, *state, 3);
+	WAIT_FOR(&b, b.map_count == 20);
+	WAIT_FOR(&c, c.map_count == 20 && c.leases);
+	for (uint32_t e = 1; e <= 20; e++) {
+		assert_int_equal(b.maps[e - 1]->epoch, e);
+		assert_int_equal(c.maps[e - 1]->epoch, e);
+		assert_int_equal(b.maps[e - 1]->grace_ms, c.maps[e - 1]->grace_ms);
+	}
+	actor_close(&a);
+	actor_close(&b);
+	actor_close(&c);
+}
+
+static void test_a_new_format_replaces_the_cluster_and_hides_its_history(void **state)
+{
+	static struct actor a, b;
+
+	actor_open(&a, *state, 1);
+	WAIT_FOR(&a, a.leases);
+	assert_int_equal(propose(&a, 0, 0, first_map(7)), 0);
+	WAIT_FOR(&a, a.map_count == 1);
+	assert_int_equal(propose_next(&a, 5), 0);
+	WAIT_FOR(&a, a.map_count == 2);
+	assert_int_equal(propose(&a, 7, 2, first_map(9)), 0);
+	WAIT_FOR(&a, a.map_count == 3);
+	assert_int_equal(newest(&a)->cluster, 9);
+	assert_int_equal(propose_next(&a, 6), 0);
+	actor_open(&b, *state, 2);
+	WAIT_FOR(&b, b.map_count == 2 && b.leases);
+	assert_int_equal(b.maps[0]->cluster, 9);
+	assert_int_equal(b.maps[0]->epoch, 1);
+	assert_int_equal(b.maps[1]->epoch, 2);
+	actor_close(&a);
+	actor_close(&b);
+}
+
+/* Proposes against whatever is newest until `last` is reached; writes its wins into won[]. */
+static void race(const char *dir, uint64_t id, uint32_t last, volatile uint32_t *won)
+{
+	static struct actor a;
+	char text[512];
+
+	if (actor_try_open(&a, dir, id, text))
+		_exit(2);
+	while (!a.leases)
+		ev_run(a.loop, EVRUN_ONCE);
+	while (newest(&a)->epoch < last) {
+		uint32_t epoch = newest(&a)->epoch;
+
+		if (propose_next(&a, epoch * 100 + (uint32_t)id) == 0)
+			won[epoch + 1]++;
+		while (newest(&a)->epoch <= epoch)
+			ev_run(a.loop, EVRUN_ONCE);
+	}
+	_exit(0);
+}
+
+static void test_exactly_one_of_many_processes_wins_each_epoch(void **state)
+{
+	enum { RACERS = 4, LAST = 40 };
+	static struct actor a;
+	pid_t pid[RACERS];
+	uint32_t *won = mmap(NULL, RACERS * 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+	assert_ptr_not_equal(won, MAP_FAILED);
+	actor_open(&a, *state, 1);
+	WAIT_FOR(&a, a.leases);
+	assert_int_equal(propose(&a, 0, 0, first_map(7)), 0);
+	for (uint32_t i = 0; i < RACERS; i++) {
+		pid[i] = fork();
+		assert_true(pid[i] >= 0);
+		if (pid[i] == 0)
+			race(*state, 10 + i, LAST, won + i * 1024);
+	}
+	WAIT_FOR(&a, a.map_count >= LAST);
+	for (uint32_t i = 0; i < RACERS; i++)
+		reap(pid[i]);
+	for (uint32_t e = 2; e <= LAST; e++) {
+		uint32_t winners = 0, who = 0;
+
+		for (uint32_t i = 0; i < RACERS; i++) {
+			winners += won[i * 1024 + e];
+			if (won[i * 1024 + e])
+				who = 10 + i;
+		}
+		assert_int_equal(winners, 1);
+		assert_int_equal(a.maps[e - 1]->epoch, e);
+		assert_int_equal(a.maps[e - 1]->grace_ms, (e - 1) * 100 + who);
+	}
+	munmap(won, RACERS * 4096);
+	actor_close(&a);
+}
+
+static void test_a_killed_process_leaves_the_live_set_within_a_second(void **state)
+{
+	static struct actor a;
+	uint64_t killed, longest = 0;
+	pid_t pid;
+	int fd;
+
+	actor_open(&a, *state, 1);
+	for (uint32_t i = 0; i < 5; i++) {
+		pid = member_process(*state, 2, &fd);
+		WAIT_FOR(&a, sees(&a, 2));
+		killed = now_ms();
+		kill(pid, SIGKILL);
+		WAIT_FOR(&a, !sees(&a, 2));
+		longest = now_ms() - killed > longest ? now_ms() - killed : longest;
+		reap(pid);
+		close(fd);
+	}
+	print_message("noticed within %llu ms\n", (unsigned long long)longest);
+	assert_true(longest < 500);
+	assert_int_equal(files_in(*state, "live"), 1);
+	actor_close(&a);
+}
+
+static void test_stale_announcements_are_removed(void **state)
+{
+	static struct actor a;
+	char c;
+	pid_t pid;
+	int fd;
+
+	pid = member_process(*state, 2, &fd);
+	while ((c = read_event(fd)) != 'L')
+		;
+	kill(pid, SIGKILL);
+	reap(pid);
+	close(fd);
+	assert_int_equal(files_in(*state, "live"), 1);
+	actor_open(&a, *state, 1);
+	WAIT_FOR(&a, a.leases);
+	assert_int_equal(a.live_count, 1);
+	assert_int_equal(files_in(*state, "live"), 1);
+	actor_close(&a);
+}
+
+static void test_a_node_that_leaves_is_gone_at_once(void **state)
+{
+	static struct actor a, b;
+
+	actor_open(&a, *state, 1);
+	actor_open(&b, *state, 2);
+	WAIT_FOR(&a, sees(&a, 2) && a.leases);
+	member_local.leave(b.member);
+	WAIT_FOR(&a, !sees(&a, 2));
+	actor_close(&b);
+	actor_close(&a);
+}
+
+static void test_a_changed_announcement_is_seen_without_a_gap(void **state)
+{
+	static struct actor a, b;
+
+	actor_open(&a, *state, 1);
+	actor_open(&b, *state, 2);
+	WAIT_FOR(&a, a.live_count == 2);
+	b.info.cluster = 77;
+	assert_int_equal(member_local.update(b.member, &b.info), 0);
+	while (a.live_cluster[1] != 77) {
+		ev_run(a.loop, EVRUN_ONCE);
+		assert_int_equal(a.live_count, 2);
+	}
+	WAIT_FOR(&b, b.leases && b.live_count == 2);
+	actor_close(&b);
+	actor_close(&a);
+}
+
+static void test_an_announcement_taken_away_is_made_again(void **state)
+{
+	static struct actor a;
+	char command[200];
+	uint32_t leases;
+
+	actor_open(&a, *state, 1);
+	WAIT_FOR(&a, a.leases);
+	snprintf(command, sizeof(command), "rm %s/live/node.*", (char *)*state);
+	assert_int_equal(system(command), 0);
+	leases = a.leases;
+	WAIT_FOR(&a, a.leases > leases + 2);
+	assert_true(sees(&a, 1));
+	actor_close(&a);
+}
+
+static void test_a_stopped_process_sees_new_maps_before_it_gets_a_lease(void **state)
+{
+	static struct actor a;
+	pid_t pid;
+	int fd, flags;
+	char c;
+
+	actor_open(&a, *state, 1);
+	pid = member_process(*state, 2, &fd);
+	WAIT_FOR(&a, sees(&a, 2));
+	assert_int_equal(propose(&a, 0, 0, first_map(7)), 0);
+	while ((c = read_event(fd)) != 'M')
+		;
+	for (uint32_t i = 0; i < 5; i++) {
+		int status;
+
+		while ((c = read_event(fd)) != 'L')
+			;
+		kill(pid, SIGSTOP);
+		assert_int_equal(waitpid(pid, &status, WUNTRACED), pid);
+		flags = fcntl(fd, F_GETFL);
+		fcntl(fd, F_SETFL, flags | O_NONBLOCK);
+		while (read(fd, &c, 1) == 1) /* what it did before it was stopped */
+			;
+		fcntl(fd, F_SETFL, flags);
+		assert_int_equal(propose_next(&a, 100 + i), 0);
+		WAIT_FOR(&a, a.map_count == i + 2);
+		assert_true(sees(&a, 2)); /* stopped is not dead */
+		kill(pid, SIGCONT);
+		assert_int_equal(read_event(fd), 'M');
+	}
+	kill(pid, SIGKILL);
+	reap(pid);
+	close(fd);
+	actor_close(&a);
+}
+
+static void test_the_same_node_twice_is_refused(void **state)
+{
+	static struct actor a, b;
+	char text[512] = "";
+
+	actor_open(&a, *state, 1);
+	WAIT_FOR(&a, a.leases);
+	assert_int_equal(actor_try_open(&b, *state, 1, text), -SF_EINUSE);
+	assert_non_null(strstr(text, "running already"));
+	actor_close(&b);
+	WAIT_FOR(&a, a.leases > 2 && a.live_count == 1);
+	actor_close(&a);
+}
+
+static void test_a_damaged_map_is_refused_in_words(void **state)
+{
+	static struct actor a, b;
+	char path[200], text[512] = "";
+	int fd;
+
+	actor_open(&a, *state, 1);
+	WAIT_FOR(&a, a.leases);
+	assert_int_equal(propose(&a, 0, 0, first_map(7)), 0);
+	snprintf(path, sizeof(path), "%s/maps/map.00000002", (char *)*state);
+	fd = open(path, O_WRONLY | O_CREAT, 0600);
+	assert_int_equal(write(fd, "not a map, but long enough to be one", 36), 36);
+	close(fd);
+	WAIT_FOR(&a, a.failed[0]);
+	assert_non_null(strstr(a.failed, "map register"));
+	assert_int_not_equal(actor_try_open(&b, *state, 2, text), 0);
+	assert_non_null(strstr(text, "map register"));
+	actor_close(&b);
+	actor_close(&a);
+}
+
+static void test_drivers_are_found_by_the_first_word(void **state)
+{
+	const char *spec = "x";
+
+	assert_ptr_equal(member_driver_find("local", &spec), &member_local);
+	assert_null(spec);
+	assert_ptr_equal(member_driver_find("local:/a:b", &spec), &member_local);
+	assert_string_equal(spec, "/a:b");
+	assert_null(member_driver_find("loca", &spec));
+	assert_null(member_driver_find("locals:x", &spec));
+}
+
+#define WITH_DIR(test) cmocka_unit_test_setup_teardown(test, dir_setup, dir_teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_drivers_are_found_by_the_first_word),
+		WITH_DIR(test_a_lone_node_lives_and_has_a_lease_and_no_map),
+		WITH_DIR(test_a_proposal_needs_the_epoch_it_was_made_from),
+		WITH_DIR(test_every_epoch_is_delivered_in_order_also_to_latecomers),
+		WITH_DIR(test_a_new_format_replaces_the_cluster_and_hides_its_history),
+		WITH_DIR(test_exactly_one_of_many_processes_wins_each_epoch),
+		WITH_DIR(test_a_killed_process_leaves_the_live_set_within_a_second),
+		WITH_DIR(test_stale_announcements_are_removed),
+		WITH_DIR(test_a_node_that_leaves_is_gone_at_once),
+		WITH_DIR(test_a_changed_announcement_is_seen_without_a_gap),
+		WITH_DIR(test_an_announcement_taken_away_is_made_again),
+		WITH_DIR(test_a_stopped_process_sees_new_maps_before_it_gets_a_lease),
+		WITH_DIR(test_the_same_node_twice_is_refused),
+		WITH_DIR(test_a_damaged_map_is_refused_in_words),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
