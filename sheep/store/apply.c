@@ -158,6 +158,14 @@ static void apply_log_add(struct store *st, const struct record *r)
 	memtable_pg_changed(&st->mt, pg);
 }
 
+static void apply_log_drop(struct store *st, const struct record *r)
+{
+	struct pg *pg = memtable_pg(&st->mt, r->key.pool, r->key.pg);
+
+	pg_log_drop(pg, r->version, r->key.oid);
+	memtable_pg_changed(&st->mt, pg);
+}
+
 static int apply_snapshot(struct store *st, struct shard *s, const struct record *r)
 {
 	struct bytes_in in = bytes_in(r->blob, r->blob_len);
@@ -204,7 +212,7 @@ int store_apply_to(struct store *st, struct shard *s, const struct record *r)
 	if (r->type == REC_PREPARE)
 		apply_log_add(st, r);
 	else if (r->type == REC_ROLLBACK)
-		pg_log_drop(memtable_pg(&st->mt, r->key.pool, r->key.pg), r->version, r->key.oid);
+		apply_log_drop(st, r);
 	return err;
 }
 

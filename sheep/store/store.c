@@ -204,3 +204,8 @@ bool store_idle(struct store *st, uint64_t now_ms, uint32_t *wait_ms)
 		return true;
 	return segment_prepare_spare(&st->segs);
 }
+
+uint64_t store_size_bytes(const struct store *st)
+{
+	return st->segs.limit;
+}
