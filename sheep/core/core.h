@@ -337,8 +337,8 @@ void pg_restart(struct node *node, struct pg *pg);
 uint32_t pg_min_live(const struct node *node, const struct pg *pg);
 
 /* pg.c */
-struct pg *pg_create(struct node *node, const struct map_pool *conf, struct ec_code *code, uint32_t number, uint32_t epoch);
-void pg_destroy(struct node *node, struct pg *pg);
+struct pg *pg_begin(struct node *node, const struct map_pool *conf, struct ec_code *code, uint32_t number, uint32_t epoch);
+void pg_end(struct node *node, struct pg *pg);
 void pg_add_request(struct pg *pg, const struct log_entry *e);
 const struct log_entry *pg_find_request(const struct pg *pg, struct req_id req);
 void pg_remove_request(struct pg *pg, uint64_t version, uint64_t oid);

@@ -101,9 +101,9 @@ void pg_restart(struct node *node, struct pg *pg)
 	struct ec_code *code = pg->code;
 	uint32_t number = pg->number;
 
-	pg_destroy(node, pg);
+	pg_end(node, pg);
 	slot->pg = NULL;
-	slot->pg = pg_create(node, conf, code, number, node->map->epoch);
+	slot->pg = pg_begin(node, conf, code, number, node->map->epoch);
 }
 
 static bool pg_has_unfound(const struct pg *pg)
@@ -140,7 +140,7 @@ static void pool_update(struct node *node, struct pool_state *p, const struct ma
 		if (changed) {
 			slot->interval_start = now->map->epoch;
 			if (slot->pg)
-				pg_destroy(node, slot->pg);
+				pg_end(node, slot->pg);
 			slot->pg = NULL;
 		}
 		if (slot->pg)
@@ -148,7 +148,7 @@ static void pool_update(struct node *node, struct pool_state *p, const struct ma
 		if (slot->pg && pg_sources_changed(slot->pg, now->map))
 			pg_restart(node, slot->pg);
 		else if (!slot->pg && !node->adopting && pg_is_ours(node, now, p->pool, i))
-			slot->pg = pg_create(node, conf, p->code, i, slot->interval_start);
+			slot->pg = pg_begin(node, conf, p->code, i, slot->interval_start);
 	}
 }
 
@@ -176,7 +176,7 @@ static void pools_drop(struct node *node)
 		struct pool_state *p = &node->pools[i];
 		for (uint32_t j = 0; j < p->pg_count; j++)
 			if (p->pgs[j].pg)
-				pg_destroy(node, p->pgs[j].pg);
+				pg_end(node, p->pgs[j].pg);
 		free(p->pgs);
 		ec_destroy(p->code);
 	}

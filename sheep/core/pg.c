@@ -22,7 +22,7 @@ static void pg_fill_slots(struct node *node, struct pg *pg)
 	pg->own = __builtin_ctzll(pg->live);
 }
 
-struct pg *pg_create(struct node *node, const struct map_pool *conf, struct ec_code *code, uint32_t number, uint32_t epoch)
+struct pg *pg_begin(struct node *node, const struct map_pool *conf, struct ec_code *code, uint32_t number, uint32_t epoch)
 {
 	struct pg *pg = xcalloc(1, sizeof(*pg));
 
@@ -57,7 +57,7 @@ static void pg_forget_requests(struct pg *pg)
 	htab_fini(&pg->requests);
 }
 
-void pg_destroy(struct node *node, struct pg *pg)
+void pg_end(struct node *node, struct pg *pg)
 {
 	struct list *l;
 

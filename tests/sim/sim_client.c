@@ -68,8 +68,11 @@ static void timer_ran_out(struct world *w, void *arg)
 	struct sim_client *c = w->clients[t->client];
 
 	if (c->turn == t->turn) {
+		if (c->asked_id) { /* no answer came */
+			c->tries++;
+			c->map_wanted = !c->map_wanted;
+		}
 		c->asked_id = 0;
-		c->map_wanted |= c->tries % 3 == 2;
 		client_go_on(w, c);
 	}
 	free(t);
