@@ -16,9 +16,10 @@
 #include "client/dog/progress.h"
 
 enum {
-	RING_BYTES = 64 << 20,
-	RING_MIN = 4,
 	RING_MAX = 16,
+	WRITE_BYTES = 64 << 20, /* under way at once */
+	READ_BYTES = 32 << 20,  /* fewer: what stays in the cache is copied out faster */
+	PIECES_MIN = 4,
 	PIPE_BYTES = 1 << 20,
 	TRANSFER_MAX = 1 << 20, /* bytes per read or write: the other side gets to work earlier */
 };
@@ -43,15 +44,16 @@ struct ring {
 	uint64_t object_size;
 };
 
-static int ring_init(struct ring *r, struct sf_volume *volume)
+static int ring_init(struct ring *r, struct sf_volume *volume, uint64_t bytes)
 {
 	struct sf_volume_info info;
+	uint64_t count;
 
 	sf_volume_get_info(volume, &info);
 	memset(r, 0, sizeof(*r));
 	r->object_size = 1ull << info.object_shift;
-	r->count = RING_BYTES / r->object_size < RING_MIN ? RING_MIN : RING_BYTES / r->object_size > RING_MAX ?
-	           RING_MAX : (uint32_t)(RING_BYTES / r->object_size);
+	count = bytes / r->object_size;
+	r->count = count < PIECES_MIN ? PIECES_MIN : count > RING_MAX ? RING_MAX : (uint32_t)count;
 	r->memory_bytes = r->count * r->object_size;
 	r->memory = mmap(NULL, r->memory_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (r->memory == MAP_FAILED)
@@ -235,7 +237,7 @@ int vdi_io_write(struct sf_volume *volume, const char *name, uint64_t offset, ui
 	struct writing w = { .volume = volume, .name = name, .begin = offset, .offset = offset };
 	struct sf_volume_info info;
 	bool bounded = len != UINT64_MAX;
-	int code, err = ring_init(&w.ring, volume);
+	int code, err = ring_init(&w.ring, volume, WRITE_BYTES);
 
 	if (err < 0) {
 		fprintf(stderr, "Failed to get memory: %s\n", strerror(-err));
@@ -308,7 +310,7 @@ int vdi_io_read(struct sf_volume *volume, const char *name, uint64_t offset, uin
 	struct progress progress;
 	struct piece *failed;
 	struct ring ring;
-	int code, err = ring_init(&ring, volume);
+	int code, err = ring_init(&ring, volume, READ_BYTES);
 
 	if (err < 0) {
 		fprintf(stderr, "Failed to get memory: %s\n", strerror(-err));
