@@ -49,6 +49,7 @@ struct daemon {
 	int exit_status;
 	ev_timer tick, leave;
 	ev_prepare before_wait;
+	ev_idle unsent; /* active while a step's effects await before_wait: keeps the loop from waiting */
 	ev_signal term, intr;
 };
 
@@ -155,6 +156,7 @@ static void daemon_step_once(struct daemon *d, struct event *ev)
 	ev->now_ms = boottime_ms();
 	ev->wall_s = time(NULL);
 	d->fx.count = 0;
+	ev_idle_start(d->loop, &d->unsent);
 	node_step(d->node, ev, &d->fx);
 	for (uint32_t i = 0; i < d->fx.count; i++)
 		effect_run(d, &d->fx.v[i]);
@@ -171,12 +173,14 @@ static void daemon_step(struct daemon *d, struct event ev)
 	}
 }
 
-/* Just before the loop waits: everything this round gave rise to leaves together. */
+/* Just before the loop waits: everything this round gave rise to leaves together. What leaves may let in more (a client
+ * that was held back), whose steps then find `unsent` started again. */
 static void daemon_before_wait(struct ev_loop *loop, ev_prepare *w, int revents)
 {
 	struct daemon *d = w->data;
 
-	(void)loop, (void)revents;
+	(void)revents;
+	ev_idle_stop(loop, &d->unsent);
 	for (uint32_t i = 0; i < d->info.disk_count; i++)
 		disk_thread_kick(d->disks[i]);
 	net_flush(d->net);
@@ -453,6 +457,11 @@ static void open_node(struct daemon *d)
 	d->node = node_create(&config);
 }
 
+static void on_unsent(struct ev_loop *loop, ev_idle *w, int revents)
+{
+	(void)loop, (void)w, (void)revents;
+}
+
 static void start_watchers(struct daemon *d)
 {
 	ev_timer_init(&d->tick, on_tick, TICK_MS / 1000., TICK_MS / 1000.);
@@ -481,6 +490,7 @@ int daemon_create(const struct daemon_options *options, struct daemon **ret, cha
 	effects_init(&d->fx);
 	completions_init(&d->completions, d->loop, on_completions, d);
 	d->compute = compute_pool_create(cores > 0 ? cores / 4 : 0, &d->completions);
+	ev_idle_init(&d->unsent, on_unsent);
 	fill_info(d);
 	rc = open_disks(d, text);
 	if (rc == 0)

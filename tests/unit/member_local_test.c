@@ -99,12 +99,13 @@ static void on_failed(void *arg, const char *why)
 static int actor_try_open(struct actor *a, const char *dir, uint64_t id, char text[512])
 {
 	struct member_callbacks cb = {a, on_map, on_live, on_lease, on_proposed, on_failed};
+	static uint64_t incarnations;
 	int err;
 
 	memset(a, 0, sizeof(*a));
 	a->tell_fd = -1;
 	a->loop = ev_loop_new(EVFLAG_AUTO);
-	a->info = (struct node_info){.id = id, .incarnation = now_ms() ^ (uint64_t)getpid() << 20,
+	a->info = (struct node_info){.id = id, .incarnation = (uint64_t)getpid() << 20 | ++incarnations,
 	                             .addr = "127.0.0.1", .port = 7000, .disk_count = 1};
 	a->info.disks[0].id = id + 1000;
 	a->info.disks[0].weight = 1;
