@@ -119,8 +119,8 @@ static int recovery_follow(struct dog *dog)
 			sf_status_free(status);
 			return code;
 		}
-		if (status->recovered_objects > objects)
-			objects = status->recovered_objects;
+		if (status->recovered_objects + status->objects_missing > objects)
+			objects = status->recovered_objects + status->objects_missing;
 		follow_print(status);
 		sf_status_free(status);
 		usleep(REFRESH_MS * 1000);

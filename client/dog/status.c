@@ -50,7 +50,7 @@ static void recovery_print(const struct sf_status *s)
 	char rate[TEXT_SIZE_LEN], bytes[TEXT_SIZE_LEN], left[TEXT_SIZE_LEN];
 
 	if (s->objects_missing == 0) {
-		printf("Recovery: nothing to rebuild\n");
+		printf("Recovery: %s\n", s->health == SF_HEALTH_OK ? "nothing to rebuild" : "none under way");
 		return;
 	}
 	printf("Recovery: %llu objects to rebuild, %s; %llu done; %s/s", ull(s->objects_missing),

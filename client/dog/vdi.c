@@ -120,6 +120,14 @@ static int vdi_resize(struct dog *dog, int argc, char **argv)
 
 /* ---- list -------------------------------------------------------------------------------------- */
 
+static bool is_listed(const struct sf_volume_info *list, size_t count, const char *name)
+{
+	for (size_t i = 0; i < count; i++)
+		if (strcmp(list[i].name, name) == 0)
+			return true;
+	return false;
+}
+
 static int vdi_list(struct dog *dog, int argc, char **argv)
 {
 	struct sf_volume_info *list;
@@ -134,7 +142,7 @@ static int vdi_list(struct dog *dog, int argc, char **argv)
 	if (err < 0)
 		return dog_fail(err, "list the VDIs");
 	values = json_array();
-	if (!dog->raw && !dog->json)
+	if (!dog->raw && !dog->json && (argc == 0 || is_listed(list, count, argv[0])))
 		printf("  Name        Id    Size    Used  Shared    Creation time   VDI id  Copies  Tag   "
 		       "Block Size Shift\n");
 	for (size_t i = 0; i < count; i++) {

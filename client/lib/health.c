@@ -168,7 +168,7 @@ static void advise_down(struct text *t, const struct sf_status *s, const struct 
 	if (down == 0)
 		return;
 	down_list(map, names, sizeof(names));
-	if (s->health == SF_HEALTH_LOST || s->health == SF_HEALTH_HALTED) {
+	if (s->health == SF_HEALTH_LOST || s->pgs_down > 0) {
 		say(t, "%u node%s down (%.200s): start %s again.", down, down == 1 ? " is" : "s are", names,
 		    down == 1 ? "it" : "them");
 		return;
@@ -211,9 +211,12 @@ static void advise(struct sf_status *s, const struct map *map, uint64_t now_s)
 	if (s->objects_unfound > 0)
 		say(&t, "%llu object%s cannot be read: too few of their parts can be reached.",
 		    (unsigned long long)s->objects_unfound, s->objects_unfound == 1 ? "" : "s");
-	if (s->pgs_down > 0 || s->pgs_halted > 0)
-		say(&t, "I/O to %u of %u placement groups has stopped.", s->pgs_down + s->pgs_halted,
-		    s->pgs_total);
+	if (s->pgs_down > 0)
+		say(&t, "I/O to %u of %u placement groups has stopped: too few of their disks are up.",
+		    s->pgs_down, s->pgs_total);
+	if (s->pgs_halted > 0)
+		say(&t, "Writes to %u of %u placement groups wait: too few of their disks are up to keep them "
+		    "safely.", s->pgs_halted, s->pgs_total);
 	advise_down(&t, s, map, now_s);
 	if (s->health == SF_HEALTH_LOST && s->nodes_up == s->nodes_total)
 		say(&t, "Bring disks that failed back, or restore the volumes from a backup.");
@@ -247,6 +250,10 @@ void health_judge(struct sf_status *s, const struct map *map, uint64_t now_s)
 {
 	count_unreported(s);
 	s->min_redundancy = min_redundancy(s);
+	/* A rate over the last seconds is not known at once: until then, the mean since the beginning. */
+	if (s->recovery_rate_bytes_s == 0 && s->recovery_running_ms >= 100)
+		s->recovery_rate_bytes_s = (uint64_t)((double)s->recovered_bytes * 1000 /
+		                                      (double)s->recovery_running_ms);
 	s->recovery_eta_s = ~0ull;
 	if (s->bytes_missing == 0)
 		s->recovery_eta_s = 0;

@@ -148,10 +148,37 @@ static void halted_says_which_daemons_to_start(void **state)
 	for (uint32_t i = 0; i < 3; i++)
 		down(&w, i, 5);
 	w.status.pgs_clean = 0;
-	w.status.pgs_degraded = 40;
+	w.status.pgs_degraded = 30;
 	w.status.pgs_halted = 24;
-	expect(&w, SF_HEALTH_HALTED, "I/O to 24 of 64 placement groups has stopped");
+	w.status.pgs_down = 10;
+	expect(&w, SF_HEALTH_HALTED, "I/O to 10 of 64 placement groups has stopped");
+	assert_non_null(strstr(w.status.advice, "Writes to 24 of 64 placement groups wait"));
 	assert_non_null(strstr(w.status.advice, "start them again"));
+}
+
+static void writes_that_wait_are_told_with_the_grace_period(void **state)
+{
+	struct world w;
+
+	world_init(&w);
+	down(&w, 2, 590);
+	w.status.pgs_clean = 40;
+	w.status.pgs_halted = 24;
+	expect(&w, SF_HEALTH_HALTED, "the grace period ends in 10 s");
+}
+
+static void a_rate_not_known_yet_is_the_mean_so_far(void **state)
+{
+	struct world w;
+
+	world_init(&w);
+	w.status.pgs_clean = 20;
+	w.status.pgs_recovering = 44;
+	w.status.objects_missing = 500;
+	w.status.bytes_missing = 10 << 20;
+	w.status.recovered_bytes = 2 << 20;
+	w.status.recovery_running_ms = 500;
+	expect(&w, SF_HEALTH_RECOVERING, "in about 3 s");
 }
 
 static void groups_that_nobody_reports_are_down(void **state)
@@ -237,6 +264,8 @@ int main(void)
 		cmocka_unit_test(an_unknown_rate_gives_no_time),
 		cmocka_unit_test(disabled_recovery_is_said_with_its_remedy),
 		cmocka_unit_test(halted_says_which_daemons_to_start),
+		cmocka_unit_test(writes_that_wait_are_told_with_the_grace_period),
+		cmocka_unit_test(a_rate_not_known_yet_is_the_mean_so_far),
 		cmocka_unit_test(groups_that_nobody_reports_are_down),
 		cmocka_unit_test(groups_of_a_silent_node_are_not_known),
 		cmocka_unit_test(unfound_objects_outrank_everything),
