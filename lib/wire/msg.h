@@ -89,6 +89,7 @@ enum msg_flags {
 	MSG_F_FIRST = 1 << 2,  /* listing from the start, cursor ignored */
 	MSG_F_MORE = 1 << 3,   /* listing goes on after the last entry */
 	MSG_F_REPAIR = 1 << 4,
+	MSG_F_PURGE = 1 << 6,  /* PG_ACTIVATE: every slot has every delete up to info.commit, durably: forget them */
 	MSG_F_ABSENT = 1 << 5, /* OBJ_READ reply: the object does not exist (with ZEROS) */
 };
 

@@ -107,6 +107,9 @@ struct pg {
 	uint64_t live;               /* slots whose disk is up */
 	uint32_t own;                /* our slot */
 	bool clean, clean_sent, tombstones;
+	uint32_t clean_round;        /* the clean record under way */
+	uint64_t clean_commit;       /* its commit point */
+	uint64_t commit_durable;     /* commit point that every slot has recorded, surviving a power cut */
 	uint64_t not_before;         /* an old primary may hold a lease until then */
 	uint64_t retry_at;           /* PG_DOWN: look again */
 

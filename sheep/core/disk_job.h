@@ -54,8 +54,8 @@
  *   reply->info (zeros when unknown) and reply->log.
  * MSG_PG_ACTIVATE (durable)
  *   info.activated and info.clean = the request's where greater; then PG_COMMIT with info.commit. Log entries of the request that
- *   the PG's log lacks are merged in by version. When info.clean grew or is the current activated: committed tombstones
- *   with version <= req->info.commit are dropped.
+ *   the PG's log lacks are merged in by version. With MSG_F_PURGE: committed tombstones with version <=
+ *   req->info.commit are dropped.
  * MSG_PG_DROP (durable with the next durable request)
  *   Every shard of the PG whose shard number differs from req->shard is dropped; with req->shard == SHARD_NONE
  *   also the PG's info and log.

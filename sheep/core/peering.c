@@ -302,6 +302,7 @@ static void peering_done(struct node *node, struct pg *pg)
 	struct list *l;
 
 	pg->state = PG_ACTIVE;
+	pg->commit_durable = pg->commit;
 	list_init(&waiting);
 	list_splice(&waiting, &pg->waiting);
 	while ((l = list_pop(&waiting))) {

@@ -202,20 +202,50 @@ static void pg_drop_strays(struct node *node, struct pg *pg)
 	}
 }
 
+static bool pg_is_whole(const struct pg *pg)
+{
+	return pg->state == PG_ACTIVE && pg->missing.count == 0 && pg->live == slot_bit(pg->n) - 1;
+}
+
+static void clean_record(struct node *node, struct pg *pg);
+
 static void clean_recorded(struct node *node, struct call *call, struct msg *reply)
 {
 	struct pg *pg = call->ctx;
 
-	if (reply->result == RES_OK && --pg->awaited == 0) {
-		pg->clean = true;
-		pg->clean_epoch = pg->epoch;
-		pg_drop_strays(node, pg);
+	if (call->index != pg->clean_round || reply->result != RES_OK || --pg->awaited)
+		return;
+	if (pg->commit_durable < pg->clean_commit) {
+		pg->commit_durable = pg->clean_commit;
+		if (pg->clean_sent && pg_is_whole(pg))
+			clean_record(node, pg);
+		return;
 	}
+	if (!pg->clean_sent || !pg_is_whole(pg))
+		return; /* something turned up meanwhile */
+	pg->clean = true;
+	pg->clean_epoch = pg->epoch;
+	pg_drop_strays(node, pg);
 }
 
-static bool pg_is_whole(const struct pg *pg)
+/*
+ * Two rounds. Every slot first records the commit point, so that no delete up to it can be taken for one that was
+ * never acknowledged; only then may slots forget tombstones, some earlier than others, and record that all is clean.
+ */
+static void clean_record(struct node *node, struct pg *pg)
 {
-	return pg->state == PG_ACTIVE && pg->missing.count == 0 && pg->live == slot_bit(pg->n) - 1;
+	bool settled = pg->commit_durable >= pg->clean_commit;
+
+	pg->awaited = pg->n;
+	pg->clean_round++;
+	for (uint32_t i = 0; i < pg->n; i++) {
+		struct msg *m = pg_msg(node, pg, MSG_PG_ACTIVATE);
+		m->flags = settled ? MSG_F_PURGE : 0;
+		m->info.activated = pg->epoch;
+		m->info.clean = settled ? pg->epoch : pg->clean_epoch;
+		m->info.commit = pg->clean_commit;
+		call_start(node, pg, pg->slot_node[i], pg->slot_disk[i], m, clean_recorded, pg)->index = pg->clean_round;
+	}
 }
 
 void pg_check_clean(struct node *node, struct pg *pg)
@@ -224,12 +254,8 @@ void pg_check_clean(struct node *node, struct pg *pg)
 		return;
 	pg->clean_sent = true;
 	pg->tombstones = false;
-	pg->awaited = pg->n;
-	for (uint32_t i = 0; i < pg->n; i++) {
-		struct msg *m = pg_msg(node, pg, MSG_PG_ACTIVATE);
-		m->info = (struct pg_info){.activated = pg->epoch, .clean = pg->epoch, .commit = pg->commit};
-		call_start(node, pg, pg->slot_node[i], pg->slot_disk[i], m, clean_recorded, pg);
-	}
+	pg->clean_commit = pg->commit;
+	clean_record(node, pg);
 }
 
 void pg_tick(struct node *node, struct pg *pg)

@@ -160,7 +160,6 @@ static int pg_drop_shards(struct store *st, const struct msg *req, uint64_t tomb
 static int pg_activate(struct store *st, const struct msg *req)
 {
 	struct pg *pg = memtable_pg(&st->mt, req->pool, req->pg);
-	bool clean_grew = req->info.clean > pg->info.clean;
 
 	pg->info.activated = MAX(pg->info.activated, req->info.activated);
 	pg->info.clean = MAX(pg->info.clean, req->info.clean);
@@ -169,7 +168,7 @@ static int pg_activate(struct store *st, const struct msg *req)
 		pg_log_add(pg, &req->log[i]);
 	store_promote_pg(st, pg, req->info.commit);
 	memtable_pg_changed(&st->mt, pg);
-	bool drop = (clean_grew || pg->info.clean == pg->info.activated) && pg->tombstones;
+	bool drop = (req->flags & MSG_F_PURGE) && pg->tombstones;
 	int err = store_log_pg(st, pg, SPACE_META);
 	if (!err && drop && req->info.commit)
 		err = pg_drop_shards(st, req, req->info.commit, SHARD_NONE);

@@ -280,15 +280,13 @@ void disk_pg_remove(struct disk_pg *pg, const struct msg *req)
 
 void disk_pg_activate(struct disk_pg *pg, const struct msg *req)
 {
-	bool grew = req->info.clean > pg->info.clean;
-
 	pg->info.activated = MAX(pg->info.activated, req->info.activated);
 	pg->info.clean = MAX(pg->info.clean, req->info.clean);
 	disk_pg_commit(pg, req->info.commit);
 	pg->info.commit = MAX(pg->info.commit, req->info.commit);
 	for (uint32_t i = 0; i < req->log_count; i++)
 		log_merge(pg, &req->log[i]);
-	if (!grew && pg->info.clean != pg->info.activated)
+	if (!(req->flags & MSG_F_PURGE))
 		return;
 	for (uint32_t i = pg->shard_count; i-- > 0;) {
 		struct shard *s = &pg->shards[i];

@@ -325,7 +325,6 @@ static void list(struct model *m, const struct msg *r, struct msg *reply)
 static void activate(struct model *m, const struct msg *r)
 {
 	struct mpg *pg = get_pg(m, r);
-	bool grew = r->info.clean > pg->info.clean;
 
 	pg->info.activated = MAX(pg->info.activated, r->info.activated);
 	pg->info.clean = MAX(pg->info.clean, r->info.clean);
@@ -333,7 +332,7 @@ static void activate(struct model *m, const struct msg *r)
 	commit_up_to(m, r, r->info.commit);
 	for (uint32_t i = 0; i < r->log_count; i++)
 		log_add(pg, &r->log[i]);
-	if (!grew && pg->info.clean != pg->info.activated)
+	if (!(r->flags & MSG_F_PURGE))
 		return;
 	for (uint32_t i = 0; i < m->count;) {
 		struct mshard *s = &m->shards[i];
