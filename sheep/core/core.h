@@ -142,7 +142,8 @@ struct pg {
 struct done_req {
 	struct hnode by_req;
 	struct list order;
-	struct log_entry e;
+	struct log_entry e;      /* version 0: it changed nothing, known to this interval only */
+	uint32_t result;         /* what the client was told */
 };
 
 /* What the primary knows of an object, and who may touch it now. Readers (and recovery) share, a writer excludes. */
@@ -290,7 +291,6 @@ struct node {
 	uint64_t polled_ms;
 	uint32_t stray_epoch, stray_pool, stray_pg, stray_disk; /* cursor of the search for strays */
 	uint64_t stray_at;        /* when to go on; 0: all looked through */
-	bool stray_found;
 
 	struct {
 		uint64_t ops, written, read;
@@ -342,8 +342,9 @@ uint32_t pg_min_live(const struct node *node, const struct pg *pg);
 /* pg.c */
 struct pg *pg_begin(struct node *node, const struct map_pool *conf, struct ec_code *code, uint32_t number, uint32_t epoch);
 void pg_end(struct node *node, struct pg *pg);
-void pg_add_request(struct pg *pg, const struct log_entry *e);
-const struct log_entry *pg_find_request(const struct pg *pg, struct req_id req);
+void pg_add_request(struct pg *pg, const struct log_entry *e, uint32_t result);
+/* NULL: not seen. */
+const struct done_req *pg_find_request(const struct pg *pg, struct req_id req);
 void pg_remove_request(struct pg *pg, uint64_t version, uint64_t oid);
 uint64_t pg_next_version(struct pg *pg);
 void pg_advance_commit(struct node *node, struct pg *pg);

@@ -135,8 +135,23 @@ static void object_unlock(struct node *node, struct op *op)
 		op_go(node, list_item(l, struct op, link));
 }
 
+/* A final answer to a change is remembered, also when nothing changed: a copy of the request that was delayed on its
+ * way must not take effect after the client has moved on. (One delayed into the next interval carries an older
+ * epoch and is refused.) */
+static void op_remember(struct op *op, const struct msg *reply)
+{
+	struct log_entry e = {op->version, op->req->oid, op->req->req};
+
+	if (reply->result != RES_OK)
+		e.version = 0;
+	if (op->run == write_run && reply->result != RES_AGAIN)
+		pg_add_request(op->pg, &e, reply->result);
+}
+
 void op_finish_reply(struct node *node, struct op *op, struct msg *reply)
 {
+	if (op->conn)
+		op_remember(op, reply);
 	if (op->conn)
 		node_reply(node, op->conn, reply);
 	else

@@ -292,7 +292,7 @@ static void peering_merge_logs(struct pg *pg)
 		qsort(all, count, sizeof(*all), log_compare);
 	for (uint32_t i = 0; i < count; i++)
 		if (!undo_listed(pg, all[i].version, all[i].oid))
-			pg_add_request(pg, &all[i]);
+			pg_add_request(pg, &all[i], RES_OK);
 	free(all);
 }
 

@@ -120,23 +120,22 @@ static void pg_drop_request(struct pg *pg, struct done_req *r)
 	free(r);
 }
 
-void pg_add_request(struct pg *pg, const struct log_entry *e)
+void pg_add_request(struct pg *pg, const struct log_entry *e, uint32_t result)
 {
 	if (!e->req.client || pg_request(pg, e->req))
 		return;
 	struct done_req *r = xcalloc(1, sizeof(*r));
 	r->e = *e;
+	r->result = result;
 	htab_insert(&pg->requests, &r->by_req, req_hash(e->req));
 	list_push(&pg->requests_order, &r->order);
 	if (++pg->requests_count > PG_LOG_MAX)
 		pg_drop_request(pg, list_item(pg->requests_order.next, struct done_req, order));
 }
 
-const struct log_entry *pg_find_request(const struct pg *pg, struct req_id req)
+const struct done_req *pg_find_request(const struct pg *pg, struct req_id req)
 {
-	const struct done_req *r = req.client ? pg_request(pg, req) : NULL;
-
-	return r ? &r->e : NULL;
+	return req.client ? pg_request(pg, req) : NULL;
 }
 
 void pg_remove_request(struct pg *pg, uint64_t version, uint64_t oid)

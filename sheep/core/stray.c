@@ -35,7 +35,8 @@ static void stray_answer(struct node *node, struct call *call, struct msg *reply
 	m->pool = call->index >> 24;
 	m->pg = call->index & 0xffffff;
 	m->disk = call->disk;
-	node->stray_found = true;
+	if (!node->stray_at) /* look again, until its primary had it dropped */
+		node->stray_at = node->now + STRAY_PAUSE_MS;
 	if (node_is_self(node, d->node)) {
 		stray_reported(node, m);
 		msg_destroy(m);
@@ -90,7 +91,6 @@ void stray_tick(struct node *node)
 		node->stray_epoch = node->map->epoch;
 		node->stray_at = node->now + STRAY_PAUSE_MS;
 		node->stray_pool = node->stray_pg = node->stray_disk = 0;
-		node->stray_found = false;
 	}
 	if (!node->stray_at || node->now < node->stray_at)
 		return;
@@ -101,10 +101,8 @@ void stray_tick(struct node *node)
 			stray_ask(node, pool, node->stray_pg, disk);
 		if (stray_advance(node))
 			continue;
-		/* Found some: look again, until their primaries had them dropped. */
-		node->stray_at = node->stray_found ? node->now + STRAY_PAUSE_MS : 0;
+		node->stray_at = 0;
 		node->stray_pool = node->stray_pg = node->stray_disk = 0;
-		node->stray_found = false;
 		break;
 	}
 }

@@ -104,14 +104,12 @@ static void write_succeeded(struct node *node, struct op *op)
 	struct pg *pg = op->pg;
 	struct object *o = op->object;
 	bool exists = !op->write->remove;
-	struct log_entry e = {op->version, op->req->oid, op->req->req};
 	struct msg *reply = msg_create_reply(op->req, RES_OK);
 
 	pg->object_count += (int)exists - (int)o->exists;
 	pg->tombstones = pg->tombstones || !exists;
 	o->version = op->version;
 	o->exists = exists;
-	pg_add_request(pg, &e);
 	write_over(node, op);
 	node->stat.written += op->inflight_bytes;
 	reply->version = op->version;
@@ -345,11 +343,11 @@ static void write_build(struct node *node, struct op *op)
 void write_run(struct node *node, struct op *op)
 {
 	struct pg *pg = op->pg;
-	const struct log_entry *before = pg_find_request(pg, op->req->req);
+	const struct done_req *before = pg_find_request(pg, op->req->req);
 
 	op->base = op->object->version;
 	if (before) {
-		op_finish(node, op, RES_OK);
+		op_finish(node, op, before->result);
 		return;
 	}
 	if ((op->req->flags & MSG_F_EXCL) && op->object->exists) {
