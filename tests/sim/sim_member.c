@@ -171,6 +171,11 @@ static void register_append(struct world *w, const struct map *map)
 	register_trace(w, e->map);
 }
 
+void sim_member_install(struct world *w, const struct map *map)
+{
+	register_append(w, map);
+}
+
 static bool register_expects(struct world *w, const struct member_turn *t)
 {
 	const struct map *now = sim_member_map(w);

@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: Apache-2.0
+check_LIBRARIES += tests/sim/libsim.a
+tests_sim_libsim_a_SOURCES = \
+	tests/sim/cells.c \
+	tests/sim/cells.h \
+	tests/sim/check.h \
+	tests/sim/check_clean.c \
+	tests/sim/check_durable.c \
+	tests/sim/check_linear.c \
+	tests/sim/content.c \
+	tests/sim/content.h \
+	tests/sim/disk_pg.c \
+	tests/sim/disk_pg.h \
+	tests/sim/disk_queue.c \
+	tests/sim/fault.c \
+	tests/sim/fault.h \
+	tests/sim/history.c \
+	tests/sim/history.h \
+	tests/sim/scenario.c \
+	tests/sim/scenario.h \
+	tests/sim/sim_client.c \
+	tests/sim/sim_client.h \
+	tests/sim/sim_disk.c \
+	tests/sim/sim_disk.h \
+	tests/sim/sim_member.c \
+	tests/sim/sim_member.h \
+	tests/sim/sim_net.c \
+	tests/sim/sim_net.h \
+	tests/sim/sim_node.c \
+	tests/sim/sim_node.h \
+	tests/sim/workload.c \
+	tests/sim/workload.h \
+	tests/sim/world.c \
+	tests/sim/world.h
+
+SIM_LIBS = tests/sim/libsim.a sheep/core/libcore.a lib/ec/libec.a lib/place/libplace.a lib/wire/libwire.a \
+	lib/base/libbase.a $(ISAL_LIBS) $(PROTOBUF_C_LIBS)
+
+check_PROGRAMS += tests/sim/sim tests/sim/sim_test tests/sim/check_test tests/sim/disk_test
+TAP_TESTS += tests/sim/disk_test tests/sim/check_test tests/sim/sim_test
+
+tests_sim_sim_SOURCES = tests/sim/main.c
+tests_sim_sim_LDADD = $(SIM_LIBS)
+tests_sim_sim_test_SOURCES = tests/sim/sim_test.c
+tests_sim_sim_test_LDADD = $(SIM_LIBS) $(CMOCKA_LIBS)
+tests_sim_check_test_SOURCES = tests/sim/check_test.c
+tests_sim_check_test_LDADD = $(SIM_LIBS) $(CMOCKA_LIBS)
+tests_sim_disk_test_SOURCES = tests/sim/disk_test.c
+tests_sim_disk_test_LDADD = $(SIM_LIBS) $(CMOCKA_LIBS)
+
+EXTRA_DIST += tests/sim/scenarios
