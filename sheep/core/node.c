@@ -323,6 +323,8 @@ static void event_dispatch(struct node *node, const struct event *ev)
 		admin_client_lost(node, ev->from);
 		break;
 	case EV_DISK_DONE:
+		if (ev->disk_job->reply->result == RES_IO)
+			disk_lost(node, ev->disk_job->disk);
 		ev->disk_job->done(node, ev->disk_job);
 		break;
 	case EV_DISK_LOST:

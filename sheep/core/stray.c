@@ -25,7 +25,7 @@ static void stray_answer(struct node *node, struct call *call, struct msg *reply
 	uint64_t live;
 	const uint64_t *disks;
 
-	if (reply->result != RES_OK || !reply->info.activated || !node->rec_count)
+	if (reply->result != RES_OK || !reply->entry_count || !node->rec_count)
 		return;
 	if (!epoch_slots(&node->rec[node->rec_count - 1], call->index >> 24, call->index & 0xffffff, &disks, &live) || !live)
 		return;
@@ -64,8 +64,10 @@ void stray_reported(struct node *node, const struct msg *msg)
 
 static void stray_ask(struct node *node, uint32_t pool, uint32_t pg, uint64_t disk)
 {
-	struct msg *m = msg_create(MSG_PG_QUERY);
+	struct msg *m = msg_create(MSG_PG_LIST);
 
+	m->flags = MSG_F_FIRST;
+	m->length = 1;
 	m->pool = pool;
 	m->pg = pg;
 	call_start(node, NULL, node->config.info.id, disk, m, stray_answer, NULL)->index = pool << 24 | pg;
