@@ -21,7 +21,7 @@ enum {
 	BULK_AHEAD = 4 << 10,      /* read behind a large payload: the next head and no more, for it is copied */
 	BULK_PAYLOAD = 32 << 10,
 	READ_BUDGET = 1 << 20,     /* bytes read from one connection in a row */
-	SEND_LEN = 256 << 10,      /* one sendmsg */
+	SEND_LEN = 1 << 20,        /* one sendmsg; measured: 64 to 256 KiB cost a third more on busy cores */
 	SEND_BUDGET = 2 << 20,     /* bytes sent to one connection in a row */
 	SEND_VECTORS = 128,
 	HEAD_MAX_NEW = 4 << 10,    /* of a HELLO */
