@@ -3,3 +3,12 @@ noinst_LIBRARIES += sheep/loop/libloop.a
 sheep_loop_libloop_a_SOURCES = sheep/loop/completions.c sheep/loop/completions.h \
 	sheep/loop/compute_pool.c sheep/loop/compute_pool.h sheep/loop/daemon.c \
 	sheep/loop/daemon.h sheep/loop/disk_thread.c sheep/loop/disk_thread.h
+
+check_PROGRAMS += tests/unit/loop_threads_test
+tests_unit_loop_threads_test_SOURCES = tests/unit/loop_threads_test.c \
+	tests/unit/store_fixture.c tests/unit/store_fixture.h
+tests_unit_loop_threads_test_LDADD = sheep/loop/libloop.a sheep/store/libstore.a \
+	sheep/core/libcore.a lib/ec/libec.a lib/place/libplace.a lib/wire/libwire.a \
+	lib/base/libbase.a $(EV_LIBS) $(LMDB_LIBS) $(ISAL_LIBS) $(PROTOBUF_C_LIBS) $(CMOCKA_LIBS) \
+	-lpthread
+TAP_TESTS += tests/unit/loop_threads_test
