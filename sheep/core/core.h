@@ -89,7 +89,9 @@ struct missing {
 	uint64_t have;           /* shards that exist somewhere */
 	uint64_t need;           /* slots of this interval (with a disk that is up) that lack their shard */
 	uint8_t source[MAX_SHARDS]; /* member index where a shard of `have` is */
-	bool tombstone, unstable, unfound, running;
+	bool tombstone, unfound, running;
+	bool unstable;           /* not known acknowledged: on every live slot before anybody reads it */
+	bool held;               /* nor can it be made stable now: fewer live slots than a write needs */
 	uint64_t blocked_until;  /* a push failed: not again before */
 	bool full;               /* because the target has no room */
 	struct list waiting;     /* struct op.link: operations that need it rebuilt first */

@@ -47,7 +47,7 @@ void missing_requeue(struct node *node, struct missing *m)
 {
 	list_remove(&m->queue);
 	m->unfound = !m->tombstone && (uint32_t)__builtin_popcountll(m->have) < m->pg->k;
-	if (!m->running && !m->unfound && m->need)
+	if (!m->running && !m->unfound && !m->held && m->need)
 		list_push(&node->recover[missing_redundancy(m)], &m->queue);
 }
 

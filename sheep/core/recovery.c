@@ -146,7 +146,7 @@ static void recovery_run(struct node *node, struct op *op)
 
 void recovery_start(struct node *node, struct missing *m)
 {
-	if (m->running || m->unfound || !m->need)
+	if (m->running || m->unfound || m->held || !m->need)
 		return;
 	if (!node->recovering && !node->stat.recovery_started) {
 		node->stat.recovery_started = node->now;

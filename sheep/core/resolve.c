@@ -186,19 +186,23 @@ static void resolve_object(struct node *node, struct pg *pg, const struct found 
 	if (!v.version)
 		return;
 	pg->max_version = MAX(pg->max_version, v.version);
-	if (v.undecided)
+	/* What a read returns must outlive this interval: a version that nobody is known to have seen acknowledged is
+	 * shown only from enough slots, or another set of few slots could decide against it later. */
+	bool held = !v.committed && (uint32_t)__builtin_popcountll(pg->live) < pg_min_live(node, pg);
+	if (v.undecided || held)
 		pg->commit_cap = MIN(pg->commit_cap, v.version - 1);
 	if (!v.tombstone)
 		pg->object_count++;
 	else
 		pg->tombstones = true;
 	uint64_t need = slots_lacking(pg, f, &v);
-	if (!need && !v.undecided)
+	if (!need && !v.undecided && !held)
 		return;
 	struct missing *m = missing_add(node, pg, f->oid, v.version);
 	m->size = MIN(v.size, m->size);
 	m->tombstone = v.tombstone;
 	m->unstable = !v.committed;
+	m->held = held;
 	m->need = need;
 	fill_sources(pg, f, m);
 	missing_requeue(node, m);
