@@ -246,7 +246,8 @@ static double file_pass(int fd, uint8_t *a, uint64_t mib, bool write, double *re
 
 	for (uint64_t i = 0; i < mib; i++) {
 		off_t at = (off_t)i * MIB;
-		ssize_t n = write ? pwrite(fd, a + at % (AREA / 2), MIB, at) : pread(fd, a, MIB, at);
+		ssize_t n =
+			write ? pwrite(fd, a + at % (AREA / 2), MIB, at) : pread(fd, a, MIB, at);
 
 		if (n != MIB)
 			fail(write ? "write in DIR" : "read in DIR");

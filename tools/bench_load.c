@@ -294,9 +294,9 @@ static void print_result(struct run *r, const struct plan *p, double seconds, do
 	       "\"ops_s\": %.1f, \"p50_us\": %u, \"p99_us\": %u, \"client_cpu_s\": %.4f, "
 	       "\"data_cpu_s\": %.4f, \"mismatches\": %" PRIu64 "}\n",
 	       MODE_NAMES[r->mode], p->streams, p->streams * p->window, r->request_bytes, n, bytes,
-	       seconds, bytes / 1048576 / seconds, (double)n / seconds,
-	       percentile(r, counted, 0.5), percentile(r, counted, 0.99), cpu,
-	       (double)r->data_ns / 1e9, (uint64_t)r->mismatches);
+	       seconds, bytes / 1048576 / seconds, (double)n / seconds, percentile(r, counted, 0.5),
+	       percentile(r, counted, 0.99), cpu, (double)r->data_ns / 1e9,
+	       (uint64_t)r->mismatches);
 }
 
 static void run_prepare(struct run *r, const struct plan *p)
@@ -374,17 +374,38 @@ static bool parse(int argc, char **argv, struct plan *p)
 		uint64_t number = optarg ? strtoull(optarg, NULL, 0) : 0;
 
 		switch (c) {
-		case 'a': p->address = optarg; break;
-		case 'p': p->port = (uint16_t)number; break;
-		case 's': p->streams = (uint32_t)number; break;
-		case 'w': p->window = (uint32_t)number; break;
-		case 'b': p->bytes = number; break;
-		case 'r': p->request_bytes = number; break;
-		case 'n': p->count = number; break;
-		case 't': p->seconds = strtod(optarg, NULL); break;
-		case 'g': p->rewritten = number; break;
-		case 'S': p->seed = number; break;
-		default: return false;
+		case 'a':
+			p->address = optarg;
+			break;
+		case 'p':
+			p->port = (uint16_t)number;
+			break;
+		case 's':
+			p->streams = (uint32_t)number;
+			break;
+		case 'w':
+			p->window = (uint32_t)number;
+			break;
+		case 'b':
+			p->bytes = number;
+			break;
+		case 'r':
+			p->request_bytes = number;
+			break;
+		case 'n':
+			p->count = number;
+			break;
+		case 't':
+			p->seconds = strtod(optarg, NULL);
+			break;
+		case 'g':
+			p->rewritten = number;
+			break;
+		case 'S':
+			p->seed = number;
+			break;
+		default:
+			return false;
 		}
 	}
 	if (optind + 2 != argc)

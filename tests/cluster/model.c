@@ -82,7 +82,8 @@ uint32_t model_change_begin(struct model *m, uint64_t first, uint64_t count, uin
 	return generation;
 }
 
-void model_change_end(struct model *m, uint64_t first, uint64_t count, uint32_t generation, bool done)
+void model_change_end(struct model *m, uint64_t first, uint64_t count, uint32_t generation,
+                      bool done)
 {
 	memset(m->busy + first, 0, count);
 	for (uint64_t i = 0; done && i < count; i++)
@@ -178,7 +179,8 @@ int model_load(struct model *m, const char *path)
 
 	if (f == NULL)
 		return -errno;
-	if (fread(&head, sizeof(head), 1, f) != 1 || head.sectors == 0 || head.sectors > 1ull << 32) {
+	if (fread(&head, sizeof(head), 1, f) != 1 || head.sectors == 0 ||
+	    head.sectors > 1ull << 32) {
 		fclose(f);
 		return -EINVAL;
 	}

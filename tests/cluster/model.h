@@ -22,7 +22,8 @@ struct model {
 	uint32_t generation; /* last given out */
 	uint32_t *low;       /* oldest that may be seen */
 	uint32_t *issued;    /* newest given out */
-	uint32_t *discarded; /* newest given out that reads as zeros; 0 stands for the fresh volume */
+	uint32_t *
+		discarded; /* newest given out that reads as zeros; 0 stands for the fresh volume */
 	uint8_t *busy;
 };
 
@@ -31,7 +32,8 @@ void model_fini(struct model *m);
 bool model_busy(const struct model *m, uint64_t first, uint64_t count);
 /* Gives out a generation to a change of these sectors, which become busy. data NULL: a discard. */
 uint32_t model_change_begin(struct model *m, uint64_t first, uint64_t count, uint8_t *data);
-void model_change_end(struct model *m, uint64_t first, uint64_t count, uint32_t generation, bool done);
+void model_change_end(struct model *m, uint64_t first, uint64_t count, uint32_t generation,
+                      bool done);
 /* low: [count], what a read that begins now may see at the oldest. */
 void model_read_begin(const struct model *m, uint64_t first, uint64_t count, uint32_t *low);
 /* The sector that is wrong, with a sentence about it; or -1. */

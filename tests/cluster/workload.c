@@ -107,9 +107,10 @@ static void slot_done(void *arg, int result)
 	if (result < 0) {
 		w->failed++;
 		if (!w->errors_allowed)
-			fprintf(stderr, "workload: operation %d of %" PRIu64 " bytes at %" PRIu64
-			        " failed: %s\n", s->op, s->count * SECTOR, s->first * SECTOR,
-			        strerror(-result));
+			fprintf(stderr,
+			        "workload: operation %d of %" PRIu64 " bytes at %" PRIu64
+			        " failed: %s\n",
+			        s->op, s->count * SECTOR, s->first * SECTOR, strerror(-result));
 	} else {
 		w->done[s->op]++;
 		note_progress(w);
@@ -211,7 +212,8 @@ static int verify_all(struct work *w)
 	int err = 0;
 
 	for (uint64_t at = 0; at < w->model.sectors && err >= 0; at += SCAN_SECTORS) {
-		uint64_t left = w->model.sectors - at, n = left < SCAN_SECTORS ? left : SCAN_SECTORS;
+		uint64_t left = w->model.sectors - at,
+			 n = left < SCAN_SECTORS ? left : SCAN_SECTORS;
 		int64_t bad;
 
 		model_read_begin(&w->model, at, n, low);
@@ -302,15 +304,32 @@ static bool parse(int argc, char **argv, struct plan *p, struct work *w)
 
 	while ((c = getopt(argc, argv, "p:n:s:d:T:em:v")) != -1) {
 		switch (c) {
-		case 'p': p->options.port = (uint16_t)atoi(optarg); break;
-		case 'n': w->slot_count = (uint32_t)atoi(optarg); break;
-		case 's': p->seed = strtoull(optarg, NULL, 0); break;
-		case 'd': w->delay_us = (uint32_t)atoi(optarg); break;
-		case 'T': p->options.timeout_ms = (uint32_t)atoi(optarg); break;
-		case 'e': w->errors_allowed = true; break;
-		case 'm': p->model_path = optarg; break;
-		case 'v': p->verify_only = true; break;
-		default: return false;
+		case 'p':
+			p->options.port = (uint16_t)atoi(optarg);
+			break;
+		case 'n':
+			w->slot_count = (uint32_t)atoi(optarg);
+			break;
+		case 's':
+			p->seed = strtoull(optarg, NULL, 0);
+			break;
+		case 'd':
+			w->delay_us = (uint32_t)atoi(optarg);
+			break;
+		case 'T':
+			p->options.timeout_ms = (uint32_t)atoi(optarg);
+			break;
+		case 'e':
+			w->errors_allowed = true;
+			break;
+		case 'm':
+			p->model_path = optarg;
+			break;
+		case 'v':
+			p->verify_only = true;
+			break;
+		default:
+			return false;
 		}
 	}
 	if (optind + 1 != argc || w->slot_count == 0 || w->slot_count > MAX_SLOTS)
@@ -369,7 +388,8 @@ int main(int argc, char **argv)
 	w.random = p.seed * 0x9e3779b97f4a7c15ull | 1;
 	pthread_mutex_init(&w.lock, NULL);
 	pthread_cond_init(&w.changed, NULL);
-	if (sf_connect(&p.options, &cluster) < 0 || sf_volume_open(cluster, p.volume, &w.volume) < 0) {
+	if (sf_connect(&p.options, &cluster) < 0 ||
+	    sf_volume_open(cluster, p.volume, &w.volume) < 0) {
 		fprintf(stderr, "workload: %s\n", sf_error());
 		return 2;
 	}
