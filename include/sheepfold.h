@@ -25,10 +25,10 @@ struct sf_cluster;
 struct sf_volume;
 
 struct sf_options {
-	const char *address;  /* NULL: localhost */
-	uint16_t port;        /* 0: 7000 */
-	uint32_t timeout_ms;  /* how long an operation is retried before it fails; 0: 60000 */
-	uint32_t window;      /* object requests under way at once per operation; 0: default */
+	const char *address; /* NULL: localhost */
+	uint16_t port;       /* 0: 7000 */
+	uint32_t timeout_ms; /* how long an operation is retried before it fails; 0: 60000 */
+	uint32_t window;     /* object requests under way at once per operation; 0: default */
 };
 
 /* Connects to any daemon and fetches the map. A cluster that is not formatted yet can be connected to. */
@@ -55,13 +55,13 @@ void sf_redundancy_format(struct sf_redundancy r, char text[16]);
 struct sf_volume_info {
 	char name[SF_NAME_MAX + 1];
 	char tag[SF_NAME_MAX + 1];
-	uint32_t id;            /* 24 bit */
-	uint32_t snapshot_id;   /* 0: working volume */
-	uint32_t parent_id;     /* 0: none */
+	uint32_t id;          /* 24 bit */
+	uint32_t snapshot_id; /* 0: working volume */
+	uint32_t parent_id;   /* 0: none */
 	uint64_t size_bytes;
-	uint64_t used_bytes;    /* allocated objects x object size */
+	uint64_t used_bytes; /* allocated objects x object size */
 	uint64_t shared_bytes;
-	uint64_t created_s;     /* seconds since 1970 */
+	uint64_t created_s; /* seconds since 1970 */
 	struct sf_redundancy redundancy;
 	uint32_t object_shift;
 	uint32_t pool;
@@ -74,7 +74,8 @@ struct sf_volume_options {
 	bool preallocate;
 };
 
-int sf_volume_create(struct sf_cluster *cluster, const char *name, const struct sf_volume_options *options);
+int sf_volume_create(struct sf_cluster *cluster, const char *name,
+                     const struct sf_volume_options *options);
 /* Also gives the data objects' space back. */
 int sf_volume_delete(struct sf_cluster *cluster, const char *name);
 /* Growing only needs the new size; shrinking discards what lies behind it. */
@@ -98,10 +99,12 @@ int sf_flush(struct sf_volume *volume);
 
 /* result: 0 or a negative errno. Memory handed in must stay valid until then. */
 typedef void (*sf_callback)(void *arg, int result);
-void sf_read_async(struct sf_volume *volume, void *data, size_t len, uint64_t offset, sf_callback done, void *arg);
-void sf_write_async(struct sf_volume *volume, const void *data, size_t len, uint64_t offset, sf_callback done,
-                    void *arg);
-void sf_discard_async(struct sf_volume *volume, uint64_t len, uint64_t offset, sf_callback done, void *arg);
+void sf_read_async(struct sf_volume *volume, void *data, size_t len, uint64_t offset,
+                   sf_callback done, void *arg);
+void sf_write_async(struct sf_volume *volume, const void *data, size_t len, uint64_t offset,
+                    sf_callback done, void *arg);
+void sf_discard_async(struct sf_volume *volume, uint64_t len, uint64_t offset, sf_callback done,
+                      void *arg);
 void sf_flush_async(struct sf_volume *volume, sf_callback done, void *arg);
 
 /* Verifies every object: all shards readable, of one version, parity in keeping with the data. repair: rebuilds
@@ -110,17 +113,17 @@ struct sf_check_result {
 	uint64_t objects, shards;
 	uint64_t missing, damaged, stale; /* shards found so */
 	uint64_t repaired;
-	uint64_t lost_objects;            /* could not be read or repaired */
+	uint64_t lost_objects; /* could not be read or repaired */
 };
 /* Called from the I/O thread. */
 typedef void (*sf_progress)(void *arg, uint64_t done, uint64_t total);
-int sf_volume_check(struct sf_cluster *cluster, const char *name, bool repair, struct sf_check_result *ret,
-                    sf_progress progress, void *arg);
+int sf_volume_check(struct sf_cluster *cluster, const char *name, bool repair,
+                    struct sf_check_result *ret, sf_progress progress, void *arg);
 
 /* Where one object of a volume lives. */
 struct sf_shard_location {
 	uint32_t shard;
-	uint64_t node, disk;    /* 0: the slot has no disk now */
+	uint64_t node, disk; /* 0: the slot has no disk now */
 	char address[64];
 	uint16_t port;
 	bool up, present;
@@ -134,7 +137,8 @@ struct sf_object_location {
 	struct sf_shard_location shards[48];
 };
 /* index: number of the data object; ~0ull: the inode. */
-int sf_volume_locate(struct sf_cluster *cluster, const char *name, uint64_t index, struct sf_object_location *ret);
+int sf_volume_locate(struct sf_cluster *cluster, const char *name, uint64_t index,
+                     struct sf_object_location *ret);
 
 /* ---- Cluster ---------------------------------------------------------------------------------- */
 
@@ -185,7 +189,8 @@ struct sf_format_options {
 	bool force;                      /* wipe a cluster that is formatted already */
 };
 /* *ret_warning (may be NULL): "" or one line, malloc'ed. */
-int sf_format(struct sf_cluster *cluster, const struct sf_format_options *options, char **ret_warning);
+int sf_format(struct sf_cluster *cluster, const struct sf_format_options *options,
+              char **ret_warning);
 int sf_shutdown(struct sf_cluster *cluster);
 int sf_set_recovery(struct sf_cluster *cluster, bool enabled);
 int sf_set_grace(struct sf_cluster *cluster, uint32_t grace_ms);
@@ -195,9 +200,9 @@ int sf_node_kill(struct sf_cluster *cluster, uint64_t node);
 enum sf_health {
 	SF_HEALTH_OK,         /* every object has all its shards */
 	SF_HEALTH_RECOVERING, /* redundancy is being rebuilt */
-	SF_HEALTH_DEGRADED,   /* redundancy is missing and nothing rebuilds it (grace period, disabled, no room) */
-	SF_HEALTH_HALTED,     /* some I/O has stopped */
-	SF_HEALTH_LOST,       /* some objects cannot be found */
+	SF_HEALTH_DEGRADED, /* redundancy is missing and nothing rebuilds it (grace period, disabled, no room) */
+	SF_HEALTH_HALTED, /* some I/O has stopped */
+	SF_HEALTH_LOST,   /* some objects cannot be found */
 	SF_HEALTH_UNFORMATTED,
 };
 const char *sf_health_word(enum sf_health health);
@@ -210,13 +215,15 @@ struct sf_node_progress {
 struct sf_status {
 	enum sf_health health;
 	uint32_t epoch;
-	uint32_t nodes_total, nodes_up, nodes_out, nodes_silent; /* silent: up, but gave no answer */
+	uint32_t nodes_total, nodes_up, nodes_out,
+		nodes_silent; /* silent: up, but gave no answer */
 	uint32_t disks_total, disks_up, disks_failed, disks_out;
-	uint32_t pgs_total, pgs_clean, pgs_degraded, pgs_recovering, pgs_peering, pgs_halted, pgs_down;
+	uint32_t pgs_total, pgs_clean, pgs_degraded, pgs_recovering, pgs_peering, pgs_halted,
+		pgs_down;
 	/* Objects by how many more failures they survive; [0]: none. */
 	uint64_t objects_by_redundancy[SF_MAX_REDUNDANCY];
 	uint64_t objects_unfound;
-	uint32_t min_redundancy; /* the smallest r with an object in it */
+	uint32_t min_redundancy;                 /* the smallest r with an object in it */
 	uint64_t objects_missing, bytes_missing; /* still to rebuild */
 	uint64_t recovered_objects, recovered_bytes, recovery_rate_bytes_s;
 	uint64_t recovery_eta_s; /* ~0: unknown */

@@ -17,8 +17,9 @@ static void on_progress(void *arg, uint64_t done, uint64_t total)
 static void counts_print(const struct sf_check_result *r)
 {
 	printf("%llu objects, %llu shards: %llu missing, %llu damaged, %llu stale; %llu repaired\n",
-	       (unsigned long long)r->objects, (unsigned long long)r->shards, (unsigned long long)r->missing,
-	       (unsigned long long)r->damaged, (unsigned long long)r->stale, (unsigned long long)r->repaired);
+	       (unsigned long long)r->objects, (unsigned long long)r->shards,
+	       (unsigned long long)r->missing, (unsigned long long)r->damaged,
+	       (unsigned long long)r->stale, (unsigned long long)r->repaired);
 }
 
 /* With -e nothing is repaired: only told. */
@@ -33,7 +34,8 @@ static int verdict(const char *name, const struct sf_check_result *r, bool repai
 	}
 	if (found > r->repaired) {
 		fprintf(stderr, "%s: %llu shard%s left missing, damaged or stale\n", name,
-		        (unsigned long long)(found - r->repaired), found - r->repaired == 1 ? " is" : "s are");
+		        (unsigned long long)(found - r->repaired),
+		        found - r->repaired == 1 ? " is" : "s are");
 		return DOG_FAILED;
 	}
 	if (!repair && !quiet)
@@ -43,7 +45,7 @@ static int verdict(const char *name, const struct sf_check_result *r, bool repai
 
 int check_volume(struct dog *dog, const char *name, bool repair, json_t *results)
 {
-	struct sf_check_result r = { 0 };
+	struct sf_check_result r = {0};
 	struct progress p;
 	json_t *value;
 	int err;

@@ -15,7 +15,8 @@
 
 static int format_options(struct dog *dog, struct sf_format_options *o)
 {
-	const char *copies = option_get(dog, "copies"), *shift = option_get(dog, "block_size_shift");
+	const char *copies = option_get(dog, "copies"),
+		   *shift = option_get(dog, "block_size_shift");
 	const char *grace = option_get(dog, "grace"), *store = option_get(dog, "store");
 	uint64_t n;
 
@@ -62,7 +63,7 @@ static int format_confirm(struct dog *dog, struct sf_format_options *o)
 
 static int cluster_format(struct dog *dog, int argc, char **argv)
 {
-	struct sf_format_options o = { 0 };
+	struct sf_format_options o = {0};
 	char *warning = NULL;
 	int code = format_options(dog, &o), err;
 
@@ -92,7 +93,8 @@ static const char *status_sentence(const struct sf_map *map, enum sf_health heal
 		return "System is shutting down";
 	if (health == SF_HEALTH_HALTED)
 		return "IO has halted as there are not enough living nodes";
-	return map->recovery_enabled ? "running, auto-recovery enabled" : "running, auto-recovery disabled";
+	return map->recovery_enabled ? "running, auto-recovery enabled"
+	                             : "running, auto-recovery disabled";
 }
 
 static enum sf_health health_get(struct dog *dog)
@@ -115,8 +117,8 @@ static void info_pools(const struct sf_map *map)
 		const struct sf_pool *p = &map->pools[i];
 
 		sf_redundancy_format(p->redundancy, copies);
-		printf("Pool %u: redundancy %s, %u placement groups, block size shift %u\n", p->id, copies,
-		       p->pg_count, p->object_shift);
+		printf("Pool %u: redundancy %s, %u placement groups, block size shift %u\n", p->id,
+		       copies, p->pg_count, p->object_shift);
 	}
 	printf("Grace period: %u.%u s\n", map->grace_ms / 1000, map->grace_ms % 1000 / 100);
 }
@@ -125,8 +127,8 @@ static void info_epoch(const struct dog *dog, const struct sf_map *map)
 {
 	char when[TEXT_TIME_LEN], *nodes = text_epoch_nodes(map);
 
-	printf(dog->raw ? "%s %u %s\n" : "%s %6u %s\n", text_time(map->changed_s, dog->raw, when), map->epoch,
-	       nodes);
+	printf(dog->raw ? "%s %u %s\n" : "%s %6u %s\n", text_time(map->changed_s, dog->raw, when),
+	       map->epoch, nodes);
 	free(nodes);
 }
 
@@ -273,19 +275,30 @@ static int cluster_check(struct dog *dog, int argc, char **argv)
 }
 
 static const struct dog_verb verbs[] = {
-	{ "format", "", "make a new cluster of all living nodes; what they held is lost", 0, 0, cluster_format,
-	  { { 'c', "copies", "COPIES|K:M", "default redundancy: copies, or data:parity strips (3)" },
-	    { 'b', "store", "STORE", "accepted for compatibility: plain" },
-	    { 'z', "block_size_shift", "SHIFT", "objects of 2^SHIFT bytes (22)" },
-	    { 0, "grace", "TIME", "how long a node may be away before its data are rebuilt: 10s, 5m (10m)" },
-	    { 0, "same-node", NULL, "parts of one object may share a node when there are too few" },
-	    { 'f', "force", NULL, "do not ask before a formatted cluster is wiped" } } },
-	{ "info", "", "status, and the nodes of every epoch", 0, 0, cluster_info, { { 0 } } },
-	{ "shutdown", "", "stop all nodes in order", 0, 0, cluster_shutdown, { { 0 } } },
-	{ "recover", "enable|disable", "switch rebuilding on or off", 1, 1, cluster_recover, { { 0 } } },
-	{ "check", "", "verify and repair every volume", 0, 0, cluster_check, { { 0 } } },
-	{ "set", "grace TIME", "how long a node may be away before its data are rebuilt: 10s, 5m", 2, 2,
-	  cluster_set, { { 0 } } },
-	{ 0 },
+	{"format",
+         "",
+         "make a new cluster of all living nodes; what they held is lost",
+         0,
+         0,
+         cluster_format,
+         {{'c', "copies", "COPIES|K:M", "default redundancy: copies, or data:parity strips (3)"},
+          {'b', "store", "STORE", "accepted for compatibility: plain"},
+          {'z', "block_size_shift", "SHIFT", "objects of 2^SHIFT bytes (22)"},
+          {0, "grace", "TIME",
+           "how long a node may be away before its data are rebuilt: 10s, 5m (10m)"},
+          {0, "same-node", NULL, "parts of one object may share a node when there are too few"},
+          {'f', "force", NULL, "do not ask before a formatted cluster is wiped"}}},
+	{"info", "", "status, and the nodes of every epoch", 0, 0, cluster_info, {{0}}},
+	{"shutdown", "", "stop all nodes in order", 0, 0, cluster_shutdown, {{0}}},
+	{"recover", "enable|disable", "switch rebuilding on or off", 1, 1, cluster_recover, {{0}}},
+	{"check", "", "verify and repair every volume", 0, 0, cluster_check, {{0}}},
+	{"set",
+         "grace TIME",
+         "how long a node may be away before its data are rebuilt: 10s, 5m",
+         2,
+         2,
+         cluster_set,
+         {{0}}},
+	{0},
 };
-const struct dog_noun dog_cluster = { "cluster", "The cluster as a whole:", verbs };
+const struct dog_noun dog_cluster = {"cluster", "The cluster as a whole:", verbs};

@@ -48,7 +48,8 @@ void help_nouns(FILE *out, const struct dog_noun *const *nouns)
 			verb_entry(out, nouns[i], v);
 	}
 	common_options(out);
-	fputs("\nSizes take K M G T P (powers of 1024). dog NOUN VERB -h says more about one verb.\n", out);
+	fputs("\nSizes take K M G T P (powers of 1024). dog NOUN VERB -h says more about one verb.\n",
+	      out);
 }
 
 void help_verbs(FILE *out, const struct dog_noun *noun)
@@ -61,8 +62,9 @@ void help_verbs(FILE *out, const struct dog_noun *noun)
 
 void help_verb(FILE *out, const struct dog_noun *noun, const struct dog_verb *verb)
 {
-	fprintf(out, "Usage: dog %s%s%s [options]%s%s\n\n%s\n", noun->name, is_single(noun) ? "" : " ",
-	        is_single(noun) ? "" : verb->name, *verb->args ? " " : "", verb->args, verb->help);
+	fprintf(out, "Usage: dog %s%s%s [options]%s%s\n\n%s\n", noun->name,
+	        is_single(noun) ? "" : " ", is_single(noun) ? "" : verb->name,
+	        *verb->args ? " " : "", verb->args, verb->help);
 	if (verb->options[0].name)
 		fputs("\nOptions:\n", out);
 	for (int i = 0; i < DOG_OPTIONS_MAX && verb->options[i].name; i++) {

@@ -43,29 +43,31 @@ json_t *json_volume(const struct sf_volume_info *info)
 	                 name_value(info->name), "id", id, "tag", name_value(info->tag), "snapshot",
 	                 (int)info->snapshot_id, "size", number(info->size_bytes), "used",
 	                 number(info->used_bytes), "shared", number(info->shared_bytes), "created",
-	                 number(info->created_s), "redundancy", redundancy(info->redundancy), "block_size_shift",
-	                 (int)info->object_shift, "pool", (int)info->pool);
+	                 number(info->created_s), "redundancy", redundancy(info->redundancy),
+	                 "block_size_shift", (int)info->object_shift, "pool", (int)info->pool);
 }
 
 json_t *json_node(uint32_t id, const struct sf_node *n)
 {
-	return json_pack("{s:i, s:o, s:s, s:i, s:o, s:i, s:b, s:b, s:b, s:i}", "id", (int)id, "node", hex(n->id),
-	                 "address", n->address, "port", (int)n->port, "zone", number(n->zone), "v_nodes",
-	                 (int)n->weight, "up", n->up, "out", n->out, "gateway", n->gateway, "disks",
-	                 (int)n->disk_count);
+	return json_pack("{s:i, s:o, s:s, s:i, s:o, s:i, s:b, s:b, s:b, s:i}", "id", (int)id,
+	                 "node", hex(n->id), "address", n->address, "port", (int)n->port, "zone",
+	                 number(n->zone), "v_nodes", (int)n->weight, "up", n->up, "out", n->out,
+	                 "gateway", n->gateway, "disks", (int)n->disk_count);
 }
 
 json_t *json_disk(const struct sf_disk *d)
 {
-	json_t *value = json_pack("{s:o, s:o, s:b, s:b, s:b, s:o}", "disk", hex(d->id), "node", hex(d->node), "up",
-	                          d->up, "failed", d->failed, "known", d->known, "weight", number(d->weight));
+	json_t *value = json_pack("{s:o, s:o, s:b, s:b, s:b, s:o}", "disk", hex(d->id), "node",
+	                          hex(d->node), "up", d->up, "failed", d->failed, "known", d->known,
+	                          "weight", number(d->weight));
 
 	if (d->known)
-		json_object_update_new(value, json_pack("{s:o, s:o, s:o, s:o, s:o, s:o}", "path",
-		                                        name_value(d->path), "size", number(d->size_bytes), "used",
-		                                        number(d->used_bytes), "avail", number(d->avail_bytes), "live",
-		                                        number(d->live_bytes), "checksum_errors",
-		                                        number(d->checksum_errors)));
+		json_object_update_new(
+			value,
+			json_pack("{s:o, s:o, s:o, s:o, s:o, s:o}", "path", name_value(d->path),
+		                  "size", number(d->size_bytes), "used", number(d->used_bytes),
+		                  "avail", number(d->avail_bytes), "live", number(d->live_bytes),
+		                  "checksum_errors", number(d->checksum_errors)));
 	return value;
 }
 
@@ -76,10 +78,10 @@ static json_t *map_pools(const struct sf_map *map)
 	for (uint32_t i = 0; i < map->pool_count; i++) {
 		const struct sf_pool *p = &map->pools[i];
 
-		json_array_append_new(pools, json_pack("{s:i, s:o, s:i, s:i}", "pool", (int)p->id, "redundancy",
-		                                       redundancy(p->redundancy), "placement_groups",
-		                                       (int)p->pg_count, "block_size_shift",
-		                                       (int)p->object_shift));
+		json_array_append_new(pools, json_pack("{s:i, s:o, s:i, s:i}", "pool", (int)p->id,
+		                                       "redundancy", redundancy(p->redundancy),
+		                                       "placement_groups", (int)p->pg_count,
+		                                       "block_size_shift", (int)p->object_shift));
 	}
 	return pools;
 }
@@ -90,11 +92,12 @@ json_t *json_map(const struct sf_map *map)
 
 	for (uint32_t i = 0; i < map->node_count; i++)
 		json_array_append_new(nodes, json_node(i, &map->nodes[i]));
-	return json_pack("{s:b, s:o, s:o, s:o, s:o, s:b, s:b, s:o, s:o, s:o}", "formatted", map->formatted,
-	                 "epoch", number(map->epoch), "cluster", hex(map->cluster_id), "created",
-	                 number(map->created_s), "changed", number(map->changed_s), "recovery_enabled",
-	                 map->recovery_enabled, "shutting_down", map->shutting_down, "grace_ms",
-	                 number(map->grace_ms), "nodes", nodes, "pools", map_pools(map));
+	return json_pack("{s:b, s:o, s:o, s:o, s:o, s:b, s:b, s:o, s:o, s:o}", "formatted",
+	                 map->formatted, "epoch", number(map->epoch), "cluster",
+	                 hex(map->cluster_id), "created", number(map->created_s), "changed",
+	                 number(map->changed_s), "recovery_enabled", map->recovery_enabled,
+	                 "shutting_down", map->shutting_down, "grace_ms", number(map->grace_ms),
+	                 "nodes", nodes, "pools", map_pools(map));
 }
 
 static json_t *status_redundancy(const struct sf_status *s)
@@ -112,10 +115,11 @@ static json_t *status_redundancy(const struct sf_status *s)
 
 static json_t *status_recovery(const struct sf_status *s)
 {
-	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "objects_missing", number(s->objects_missing),
-	                 "bytes_missing", number(s->bytes_missing), "recovered_objects",
-	                 number(s->recovered_objects), "recovered_bytes", number(s->recovered_bytes),
-	                 "rate_bytes_s", number(s->recovery_rate_bytes_s), "running_ms",
+	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "objects_missing",
+	                 number(s->objects_missing), "bytes_missing", number(s->bytes_missing),
+	                 "recovered_objects", number(s->recovered_objects), "recovered_bytes",
+	                 number(s->recovered_bytes), "rate_bytes_s",
+	                 number(s->recovery_rate_bytes_s), "running_ms",
 	                 number(s->recovery_running_ms), "eta_s",
 	                 s->recovery_eta_s == ~0ull ? json_null() : number(s->recovery_eta_s));
 }
@@ -129,19 +133,19 @@ json_t *json_status(const struct sf_status *s)
 	return json_pack("{s:s, s:s, s:o, s:{s:i, s:i, s:i, s:i}, s:{s:i, s:i, s:i, s:i, s:o},"
 	                 " s:{s:i, s:i, s:i, s:i, s:i, s:i, s:i}, s:{s:o, s:o, s:i}, s:o,"
 	                 " s:{s:o, s:o, s:o}}",
-	                 "health", sf_health_word(s->health), "advice", s->advice, "epoch", number(s->epoch),
-	                 "nodes", "total", (int)s->nodes_total, "up", (int)s->nodes_up, "out", (int)s->nodes_out,
-	                 "silent", (int)s->nodes_silent,
+	                 "health", sf_health_word(s->health), "advice", s->advice, "epoch",
+	                 number(s->epoch), "nodes", "total", (int)s->nodes_total, "up",
+	                 (int)s->nodes_up, "out", (int)s->nodes_out, "silent", (int)s->nodes_silent,
 	                 "disks", "total", (int)s->disks_total, "up", (int)s->disks_up, "failed",
 	                 (int)s->disks_failed, "out", (int)s->disks_out, "list", disks,
-	                 "placement_groups", "total", (int)s->pgs_total, "clean", (int)s->pgs_clean, "degraded",
-	                 (int)s->pgs_degraded, "recovering", (int)s->pgs_recovering, "peering",
-	                 (int)s->pgs_peering, "halted", (int)s->pgs_halted, "down", (int)s->pgs_down,
-	                 "objects", "by_remaining_redundancy", status_redundancy(s), "unfound",
-	                 number(s->objects_unfound), "min_redundancy", (int)s->min_redundancy,
-	                 "recovery", status_recovery(s),
-	                 "space", "size", number(s->size_bytes), "used", number(s->used_bytes), "avail",
-	                 number(s->avail_bytes));
+	                 "placement_groups", "total", (int)s->pgs_total, "clean", (int)s->pgs_clean,
+	                 "degraded", (int)s->pgs_degraded, "recovering", (int)s->pgs_recovering,
+	                 "peering", (int)s->pgs_peering, "halted", (int)s->pgs_halted, "down",
+	                 (int)s->pgs_down, "objects", "by_remaining_redundancy",
+	                 status_redundancy(s), "unfound", number(s->objects_unfound),
+	                 "min_redundancy", (int)s->min_redundancy, "recovery", status_recovery(s),
+	                 "space", "size", number(s->size_bytes), "used", number(s->used_bytes),
+	                 "avail", number(s->avail_bytes));
 }
 
 json_t *json_location(const struct sf_object_location *l)
@@ -151,22 +155,24 @@ json_t *json_location(const struct sf_object_location *l)
 	for (uint32_t i = 0; i < l->shard_count; i++) {
 		const struct sf_shard_location *s = &l->shards[i];
 
-		json_array_append_new(shards, json_pack("{s:i, s:o, s:o, s:s, s:i, s:b, s:b, s:o}", "shard",
-		                                        (int)s->shard, "node", hex(s->node), "disk", hex(s->disk),
-		                                        "address", s->address, "port", (int)s->port, "up", s->up,
-		                                        "present", s->present, "version", number(s->version)));
+		json_array_append_new(
+			shards, json_pack("{s:i, s:o, s:o, s:s, s:i, s:b, s:b, s:o}", "shard",
+		                          (int)s->shard, "node", hex(s->node), "disk", hex(s->disk),
+		                          "address", s->address, "port", (int)s->port, "up", s->up,
+		                          "present", s->present, "version", number(s->version)));
 	}
-	return json_pack("{s:o, s:i, s:i, s:b, s:o, s:o}", "object", hex(l->oid), "pool", (int)l->pool,
-	                 "placement_group", (int)l->pg, "exists", l->exists, "primary",
-	                 l->primary == ~0u ? json_null() : number(l->primary), "shards", shards);
+	return json_pack("{s:o, s:i, s:i, s:b, s:o, s:o}", "object", hex(l->oid), "pool",
+	                 (int)l->pool, "placement_group", (int)l->pg, "exists", l->exists,
+	                 "primary", l->primary == ~0u ? json_null() : number(l->primary), "shards",
+	                 shards);
 }
 
 json_t *json_check(const struct sf_check_result *r)
 {
-	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "objects", number(r->objects), "shards",
-	                 number(r->shards), "missing", number(r->missing), "damaged", number(r->damaged), "stale",
-	                 number(r->stale), "repaired", number(r->repaired), "lost_objects",
-	                 number(r->lost_objects));
+	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "objects", number(r->objects),
+	                 "shards", number(r->shards), "missing", number(r->missing), "damaged",
+	                 number(r->damaged), "stale", number(r->stale), "repaired",
+	                 number(r->repaired), "lost_objects", number(r->lost_objects));
 }
 
 int json_print(json_t *value)

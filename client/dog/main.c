@@ -12,13 +12,15 @@
 #include "client/dog/help.h"
 #include "client/dog/text.h"
 
-static const struct dog_noun *const nouns[] = { &dog_cluster, &dog_node, &dog_vdi, &dog_status, NULL };
+static const struct dog_noun *const nouns[] = {&dog_cluster, &dog_node, &dog_vdi, &dog_status,
+                                               NULL};
 
 /* Known from Sheepdog and not there yet: said so, rather than "unknown". */
 static const char *const later[] = {
-	"cluster snapshot", "cluster alter-copy", "cluster reweight", "node stat", "node log", "node vnodes",
-	"vdi tree", "vdi graph", "vdi snapshot", "vdi clone", "vdi rollback", "vdi backup", "vdi restore",
-	"vdi track", "vdi setattr", "vdi getattr", "vdi lock", "vdi alter-copy", NULL,
+	"cluster snapshot", "cluster alter-copy", "cluster reweight", "node stat",    "node log",
+	"node vnodes",      "vdi tree",           "vdi graph",        "vdi snapshot", "vdi clone",
+	"vdi rollback",     "vdi backup",         "vdi restore",      "vdi track",    "vdi setattr",
+	"vdi getattr",      "vdi lock",           "vdi alter-copy",   NULL,
 };
 
 /* Common options in front of the verb's: their values as getopt gives them. */
@@ -80,7 +82,7 @@ int dog_usage(const char *fmt, ...)
 
 int dog_connect(struct dog *dog)
 {
-	struct sf_options options = { .address = dog->address, .port = dog->port };
+	struct sf_options options = {.address = dog->address, .port = dog->port};
 	int err;
 
 	if (dog->cluster)
@@ -159,7 +161,8 @@ static int command_find(struct dog *dog, int argc, char **argv, int *ret_skip)
 	if (!dog->verb && is_later(argv[1], argv[2]))
 		return dog_usage("dog %s %s: not available in this version", argv[1], argv[2]);
 	if (!dog->verb)
-		return dog_usage("'%s' is no verb of dog %s; see dog %s -h", argv[2], argv[1], argv[1]);
+		return dog_usage("'%s' is no verb of dog %s; see dog %s -h", argv[2], argv[1],
+		                 argv[1]);
 	*ret_skip = 2;
 	return -1;
 }
@@ -172,10 +175,10 @@ static void options_build(const struct dog_verb *verb, char short_options[SHORT_
                           struct option long_options[LONG_MAX])
 {
 	static const struct option common[COMMON_OPTIONS] = {
-		{ "address", required_argument, NULL, 'a' }, { "port", required_argument, NULL, 'p' },
-		{ "raw", no_argument, NULL, 'r' },           { "verbose", no_argument, NULL, 'v' },
-		{ "help", no_argument, NULL, 'h' },          { "time", no_argument, NULL, 'T' },
-		{ "json", no_argument, NULL, OPT_JSON },
+		{"address", required_argument, NULL, 'a'}, {"port", required_argument, NULL, 'p'},
+		{"raw", no_argument, NULL, 'r'},           {"verbose", no_argument, NULL, 'v'},
+		{"help", no_argument, NULL, 'h'},          {"time", no_argument, NULL, 'T'},
+		{"json", no_argument, NULL, OPT_JSON},
 	};
 	size_t len = (size_t)snprintf(short_options, SHORT_MAX, ":a:p:rvhT");
 	int n = COMMON_OPTIONS;
@@ -184,13 +187,13 @@ static void options_build(const struct dog_verb *verb, char short_options[SHORT_
 	for (int i = 0; i < DOG_OPTIONS_MAX && verb->options[i].name; i++) {
 		const struct dog_option *o = &verb->options[i];
 
-		long_options[n++] = (struct option){ o->name, o->value ? required_argument : no_argument,
-			                             NULL, OPT_VERB + i };
+		long_options[n++] = (struct option){
+			o->name, o->value ? required_argument : no_argument, NULL, OPT_VERB + i};
 		if (o->letter)
-			len += (size_t)snprintf(short_options + len, SHORT_MAX - len, "%c%s", o->letter,
-			                        o->value ? ":" : "");
+			len += (size_t)snprintf(short_options + len, SHORT_MAX - len, "%c%s",
+			                        o->letter, o->value ? ":" : "");
 	}
-	long_options[n] = (struct option){ 0 };
+	long_options[n] = (struct option){0};
 }
 
 /* A letter may mean the verb's option even where a common one has it. */
@@ -235,7 +238,8 @@ static int option_common(struct dog *dog, int c, const char *word)
 	case ':':
 		return dog_usage("%s needs a value", word);
 	default:
-		return dog_usage("unknown option %s; see dog %s %s -h", word, dog->noun->name, dog->verb->name);
+		return dog_usage("unknown option %s; see dog %s %s -h", word, dog->noun->name,
+		                 dog->verb->name);
 	}
 }
 
@@ -279,7 +283,7 @@ static int verb_run(struct dog *dog, int argc, char **argv)
 
 int main(int argc, char **argv)
 {
-	struct dog dog = { 0 };
+	struct dog dog = {0};
 	struct timespec begin, end;
 	int skip = 0, code = command_find(&dog, argc, argv, &skip);
 
@@ -292,7 +296,8 @@ int main(int argc, char **argv)
 	clock_gettime(CLOCK_MONOTONIC, &end);
 	if (dog.elapsed)
 		fprintf(stderr, "Time elapsed: %.3f s\n",
-		        (double)(end.tv_sec - begin.tv_sec) + (double)(end.tv_nsec - begin.tv_nsec) / 1e9);
+		        (double)(end.tv_sec - begin.tv_sec) +
+		                (double)(end.tv_nsec - begin.tv_nsec) / 1e9);
 	/* What was printed must have arrived. */
 	if (fflush(stdout) != 0 && code == DOG_OK) {
 		fprintf(stderr, "Failed to write the output: %s\n", strerror(errno));

@@ -16,7 +16,7 @@ int node_view_get(struct dog *dog, struct node_view *ret)
 {
 	int code = dog_connect(dog), err;
 
-	*ret = (struct node_view){ 0 };
+	*ret = (struct node_view){0};
 	if (code)
 		return code;
 	err = sf_map_get(dog->cluster, 0, &ret->map);
@@ -105,16 +105,16 @@ static void space_print(const struct dog *dog, const char *label, const struct s
 	printf("%s\n", row);
 }
 
-static void info_print(const struct dog *dog, const struct node_view *view, const struct sf_status *status,
-                       uint64_t image_bytes)
+static void info_print(const struct dog *dog, const struct node_view *view,
+                       const struct sf_status *status, uint64_t image_bytes)
 {
 	char label[16], size[TEXT_SIZE_LEN];
-	struct space total = { 0 };
+	struct space total = {0};
 
 	if (!dog->raw)
 		printf("Id\tSize\tUsed\tAvail\tUse%%\n");
 	for (uint32_t i = 0; i < view->count; i++) {
-		struct space s = { 0 };
+		struct space s = {0};
 
 		space_add_node(&s, status, view->living[i]->id);
 		space_add_node(&total, status, view->living[i]->id);
@@ -128,12 +128,13 @@ static void info_print(const struct dog *dog, const struct node_view *view, cons
 		printf("\nTotal virtual image size\t%s\n", text_size(image_bytes, false, size));
 }
 
-static json_t *info_json(const struct node_view *view, const struct sf_status *status, uint64_t image_bytes)
+static json_t *info_json(const struct node_view *view, const struct sf_status *status,
+                         uint64_t image_bytes)
 {
 	json_t *nodes = json_array(), *node;
 
 	for (uint32_t i = 0; i < view->count; i++) {
-		struct space s = { 0 };
+		struct space s = {0};
 
 		space_add_node(&s, status, view->living[i]->id);
 		node = json_node(i, view->living[i]);
@@ -142,7 +143,8 @@ static json_t *info_json(const struct node_view *view, const struct sf_status *s
 		json_object_set_new(node, "avail", json_integer((json_int_t)s.avail));
 		json_array_append_new(nodes, node);
 	}
-	return json_pack("{s:o, s:I}", "nodes", nodes, "virtual_image_size", (json_int_t)image_bytes);
+	return json_pack("{s:o, s:I}", "nodes", nodes, "virtual_image_size",
+	                 (json_int_t)image_bytes);
 }
 
 static int node_info(struct dog *dog, int argc, char **argv)
@@ -184,7 +186,10 @@ static void md_print_node(const struct dog *dog, const struct sf_status *status,
 			continue;
 		snprintf(label, sizeof(label), "%2u", id++);
 		text_space_row(label, d->size_bytes, d->used_bytes, d->avail_bytes,
-		               d->failed ? "failed" : d->known ? d->path : "?", dog->raw, row);
+		               d->failed  ? "failed"
+		               : d->known ? d->path
+		                          : "?",
+		               dog->raw, row);
 		printf("%s\n", row);
 	}
 }
@@ -254,7 +259,8 @@ static int node_kill(struct dog *dog, int argc, char **argv)
 	if (code)
 		return code;
 	if (id >= view.count) {
-		fprintf(stderr, "Failed to kill node %llu: there are %u living nodes, ids begin at 0\n",
+		fprintf(stderr,
+		        "Failed to kill node %llu: there are %u living nodes, ids begin at 0\n",
 		        (unsigned long long)id, view.count);
 		node_view_fini(&view);
 		return DOG_MISSING;
@@ -265,13 +271,23 @@ static int node_kill(struct dog *dog, int argc, char **argv)
 }
 
 static const struct dog_verb verbs[] = {
-	{ "list", "", "the living nodes", 0, 0, node_list, { { 0 } } },
-	{ "info", "", "space of each node", 0, 0, node_info, { { 0 } } },
-	{ "recovery", "[info]", "nodes that rebuild data, and how far they are", 0, 3, node_recovery,
-	  { { 'P', "progress", NULL, "follow it until it is done: objects, rate, time left" } } },
-	{ "md", "info", "disks of the node connected to", 1, 2, node_md,
-	  { { 'A', "all", NULL, "of all nodes" } } },
-	{ "kill", "ID", "stop one node in order; ID as in dog node list", 1, 1, node_kill, { { 0 } } },
-	{ 0 },
+	{"list", "", "the living nodes", 0, 0, node_list, {{0}}},
+	{"info", "", "space of each node", 0, 0, node_info, {{0}}},
+	{"recovery",
+         "[info]",
+         "nodes that rebuild data, and how far they are",
+         0,
+         3,
+         node_recovery,
+         {{'P', "progress", NULL, "follow it until it is done: objects, rate, time left"}}},
+	{"md",
+         "info",
+         "disks of the node connected to",
+         1,
+         2,
+         node_md,
+         {{'A', "all", NULL, "of all nodes"}}},
+	{"kill", "ID", "stop one node in order; ID as in dog node list", 1, 1, node_kill, {{0}}},
+	{0},
 };
-const struct dog_noun dog_node = { "node", "Nodes and their disks:", verbs };
+const struct dog_noun dog_node = {"node", "Nodes and their disks:", verbs};

@@ -28,7 +28,8 @@ static const struct sf_node_progress *progress_of(const struct sf_status *status
 	return NULL;
 }
 
-static int recovery_list(struct dog *dog, const struct node_view *view, const struct sf_status *status)
+static int recovery_list(struct dog *dog, const struct node_view *view,
+                         const struct sf_status *status)
 {
 	json_t *list = json_array(), *value;
 	char row[TEXT_ROW_LEN];
@@ -42,8 +43,10 @@ static int recovery_list(struct dog *dog, const struct node_view *view, const st
 			continue;
 		if (dog->json) {
 			value = json_node(i, view->living[i]);
-			json_object_set_new(value, "objects_done", json_integer((json_int_t)p->done));
-			json_object_set_new(value, "objects_total", json_integer((json_int_t)p->total));
+			json_object_set_new(value, "objects_done",
+			                    json_integer((json_int_t)p->done));
+			json_object_set_new(value, "objects_total",
+			                    json_integer((json_int_t)p->total));
 			json_array_append_new(list, value);
 			continue;
 		}
@@ -133,7 +136,8 @@ int node_recovery(struct dog *dog, int argc, char **argv)
 	struct node_view view;
 	int code, err;
 
-	if (argc > 0 && (strcmp(argv[0], "set-throttle") == 0 || strcmp(argv[0], "get-throttle") == 0))
+	if (argc > 0 &&
+	    (strcmp(argv[0], "set-throttle") == 0 || strcmp(argv[0], "get-throttle") == 0))
 		return dog_usage("dog node recovery %s: not available in this version", argv[0]);
 	if (argc > 1 || (argc == 1 && strcmp(argv[0], "info") != 0))
 		return dog_usage("dog node recovery takes info, or nothing");

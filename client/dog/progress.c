@@ -20,7 +20,7 @@ static uint64_t now_ms(void)
 
 void progress_begin(struct progress *p, uint64_t total, bool bytes)
 {
-	*p = (struct progress){ .on = isatty(STDERR_FILENO), .total = total, .bytes = bytes };
+	*p = (struct progress){.on = isatty(STDERR_FILENO), .total = total, .bytes = bytes};
 	p->begin_ms = now_ms();
 }
 
@@ -50,7 +50,8 @@ static void progress_draw(const struct progress *p, uint64_t now)
 	if (*rate)
 		fprintf(stderr, "  %s/s", rate);
 	if (p->total && share > 0.01 && share < 1)
-		fprintf(stderr, "  %s left", text_span((uint64_t)(seconds / share * (1 - share)), left));
+		fprintf(stderr, "  %s left",
+		        text_span((uint64_t)(seconds / share * (1 - share)), left));
 	fputs("   \033[K", stderr);
 }
 

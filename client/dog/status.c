@@ -50,7 +50,8 @@ static void recovery_print(const struct sf_status *s)
 	char rate[TEXT_SIZE_LEN], bytes[TEXT_SIZE_LEN], left[TEXT_SIZE_LEN];
 
 	if (s->objects_missing == 0) {
-		printf("Recovery: %s\n", s->health == SF_HEALTH_OK ? "nothing to rebuild" : "none under way");
+		printf("Recovery: %s\n",
+		       s->health == SF_HEALTH_OK ? "nothing to rebuild" : "none under way");
 		return;
 	}
 	printf("Recovery: %llu objects to rebuild, %s; %llu done; %s/s", ull(s->objects_missing),
@@ -95,9 +96,9 @@ static void status_print(const struct sf_status *s)
 /* For scripts: one line. */
 static void status_print_raw(const struct sf_status *s)
 {
-	printf("%s %u %u %u %u %u %llu %llu %llu\n", sf_health_word(s->health), s->epoch, s->nodes_total, s->nodes_up,
-	       s->pgs_total, s->pgs_clean, ull(s->objects_missing), ull(s->objects_unfound),
-	       ull(s->recovery_rate_bytes_s));
+	printf("%s %u %u %u %u %u %llu %llu %llu\n", sf_health_word(s->health), s->epoch,
+	       s->nodes_total, s->nodes_up, s->pgs_total, s->pgs_clean, ull(s->objects_missing),
+	       ull(s->objects_unfound), ull(s->recovery_rate_bytes_s));
 }
 
 static uint64_t now_ms(void)
@@ -155,8 +156,14 @@ static int status_show(struct dog *dog, int argc, char **argv)
 }
 
 static const struct dog_verb verbs[] = {
-	{ "status", "", "health, redundancy left, recovery, and what to do next", 0, 0, status_show,
-	  { { 'w', "wait", "SECONDS", "return as soon as health is OK; exit code 1 when the time is over" } } },
-	{ 0 },
+	{"status",
+         "",
+         "health, redundancy left, recovery, and what to do next",
+         0,
+         0,
+         status_show,
+         {{'w', "wait", "SECONDS",
+           "return as soon as health is OK; exit code 1 when the time is over"}}},
+	{0},
 };
-const struct dog_noun dog_status = { "status", "How the cluster is:", verbs };
+const struct dog_noun dog_status = {"status", "How the cluster is:", verbs};

@@ -66,7 +66,7 @@ int text_parse_duration_ms(const char *text, uint32_t *ret)
 	static const struct {
 		const char *unit;
 		uint32_t ms;
-	} units[] = { { "", 1000 }, { "ms", 1 }, { "s", 1000 }, { "m", 60000 }, { "h", 3600000 } };
+	} units[] = {{"", 1000}, {"ms", 1}, {"s", 1000}, {"m", 60000}, {"h", 3600000}};
 	const char *rest;
 	uint64_t value;
 
@@ -87,7 +87,7 @@ int text_parse_duration_ms(const char *text, uint32_t *ret)
 
 const char *text_size(uint64_t bytes, bool raw, char text[TEXT_SIZE_LEN])
 {
-	static const char *const units[] = { "MB", "GB", "TB", "PB", "EB" };
+	static const char *const units[] = {"MB", "GB", "TB", "PB", "EB"};
 	double value = (double)bytes / (1 << 20);
 	size_t unit = 0;
 
@@ -103,7 +103,8 @@ const char *text_size(uint64_t bytes, bool raw, char text[TEXT_SIZE_LEN])
 	return text;
 }
 
-static const char *time_format(uint64_t seconds, bool raw, const char *format, char text[TEXT_TIME_LEN])
+static const char *time_format(uint64_t seconds, bool raw, const char *format,
+                               char text[TEXT_TIME_LEN])
 {
 	time_t t = (time_t)seconds;
 	struct tm tm;
@@ -131,7 +132,8 @@ const char *text_span(uint64_t s, char text[TEXT_SIZE_LEN])
 	if (s < 60)
 		snprintf(text, TEXT_SIZE_LEN, "%u s", (unsigned)s);
 	else if (s < 3600)
-		snprintf(text, TEXT_SIZE_LEN, "%u:%02u min", (unsigned)(s / 60), (unsigned)(s % 60));
+		snprintf(text, TEXT_SIZE_LEN, "%u:%02u min", (unsigned)(s / 60),
+		         (unsigned)(s % 60));
 	else
 		snprintf(text, TEXT_SIZE_LEN, "%llu:%02u h", (unsigned long long)(s / 3600),
 		         (unsigned)(s % 3600 / 60));
@@ -172,9 +174,10 @@ void text_vdi_row(const struct sf_volume_info *info, bool raw, char row[TEXT_ROW
 	text_size(info->shared_bytes, raw, shared);
 	time_format(info->created_s, raw, "%Y-%m-%d %H:%M", when);
 	snprintf(row, TEXT_ROW_LEN,
-	         raw ? "%c %s %d %s %s %s %s %x %s %s %d" : "%c %-8s %5d %7s %7s %7s %s  %7x %6s %13s %3d",
-	         volume_kind(info, raw), raw ? name : info->name, (int)info->snapshot_id, size, used, shared, when,
-	         info->id, copies, info->tag, (int)info->object_shift);
+	         raw ? "%c %s %d %s %s %s %s %x %s %s %d"
+	             : "%c %-8s %5d %7s %7s %7s %s  %7x %6s %13s %3d",
+	         volume_kind(info, raw), raw ? name : info->name, (int)info->snapshot_id, size,
+	         used, shared, when, info->id, copies, info->tag, (int)info->object_shift);
 }
 
 void text_node_row(uint32_t id, const struct sf_node *node, bool raw, char row[TEXT_ROW_LEN])
@@ -182,30 +185,35 @@ void text_node_row(uint32_t id, const struct sf_node *node, bool raw, char row[T
 	char address[TEXT_ADDR_LEN];
 
 	text_address(node->address, node->port, address);
-	snprintf(row, TEXT_ROW_LEN, raw ? "%u %s %u %u" : "%4u   %-20s\t%3u%11u", id, address, node->weight,
-	         node->zone);
+	snprintf(row, TEXT_ROW_LEN, raw ? "%u %s %u %u" : "%4u   %-20s\t%3u%11u", id, address,
+	         node->weight, node->zone);
 }
 
-void text_recovery_row(uint32_t id, const struct sf_node *node, double percent, bool raw, char row[TEXT_ROW_LEN])
+void text_recovery_row(uint32_t id, const struct sf_node *node, double percent, bool raw,
+                       char row[TEXT_ROW_LEN])
 {
 	char address[TEXT_ADDR_LEN];
 
 	text_address(node->address, node->port, address);
-	snprintf(row, TEXT_ROW_LEN, raw ? "%u %s %u %u %.1f" : "%4u   %-20s%3u%11u%11.1f%%", id, address,
-	         node->weight, node->zone, percent);
+	snprintf(row, TEXT_ROW_LEN, raw ? "%u %s %u %u %.1f" : "%4u   %-20s%3u%11u%11.1f%%", id,
+	         address, node->weight, node->zone, percent);
 }
 
-void text_space_row(const char *label, uint64_t size, uint64_t used, uint64_t avail, const char *path, bool raw,
-                    char row[TEXT_ROW_LEN])
+void text_space_row(const char *label, uint64_t size, uint64_t used, uint64_t avail,
+                    const char *path, bool raw, char row[TEXT_ROW_LEN])
 {
 	char s[TEXT_SIZE_LEN], u[TEXT_SIZE_LEN], a[TEXT_SIZE_LEN];
 	unsigned percent = size ? (unsigned)((double)used * 100 / (double)size) : 0;
 
 	while (raw && *label == ' ')
 		label++;
-	snprintf(row, TEXT_ROW_LEN, raw ? "%s %s %s %s %u%%%s%s" : "%s\t%s\t%s\t%s\t%3u%%%s%s", label,
-	         text_size(size, raw, s), text_size(used, raw, u), text_size(avail, raw, a), percent,
-	         !path ? "" : raw ? " " : "\t", path ? path : "");
+	snprintf(row, TEXT_ROW_LEN, raw ? "%s %s %s %s %u%%%s%s" : "%s\t%s\t%s\t%s\t%3u%%%s%s",
+	         label, text_size(size, raw, s), text_size(used, raw, u), text_size(avail, raw, a),
+	         percent,
+	         !path ? ""
+	         : raw ? " "
+	               : "\t",
+	         path ? path : "");
 }
 
 char *text_epoch_nodes(const struct sf_map *map)

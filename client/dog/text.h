@@ -17,7 +17,12 @@ int text_parse_number(const char *text, uint64_t max, uint64_t *ret);
 /* "10s", "500ms", "5m", "2h"; no unit: seconds. */
 int text_parse_duration_ms(const char *text, uint32_t *ret);
 
-enum { TEXT_SIZE_LEN = 32, TEXT_TIME_LEN = 40, TEXT_ADDR_LEN = SF_ADDR_LEN + 12, TEXT_ROW_LEN = 1024 };
+enum {
+	TEXT_SIZE_LEN = 32,
+	TEXT_TIME_LEN = 40,
+	TEXT_ADDR_LEN = SF_ADDR_LEN + 12,
+	TEXT_ROW_LEN = 1024
+};
 
 /* "4.0 MB", "12 MB", "1.5 TB": one decimal below 10, never below MB. raw: bytes. */
 const char *text_size(uint64_t bytes, bool raw, char text[TEXT_SIZE_LEN]);
@@ -33,10 +38,11 @@ void text_vdi_row(const struct sf_volume_info *info, bool raw, char row[TEXT_ROW
 /* One line of `node list`. */
 void text_node_row(uint32_t id, const struct sf_node *node, bool raw, char row[TEXT_ROW_LEN]);
 /* One line of `node recovery`. */
-void text_recovery_row(uint32_t id, const struct sf_node *node, double percent, bool raw, char row[TEXT_ROW_LEN]);
+void text_recovery_row(uint32_t id, const struct sf_node *node, double percent, bool raw,
+                       char row[TEXT_ROW_LEN]);
 /* One line of `node info` (path NULL) or `node md info`; label: "%2d" of an id, or "Total". */
-void text_space_row(const char *label, uint64_t size, uint64_t used, uint64_t avail, const char *path, bool raw,
-                    char row[TEXT_ROW_LEN]);
+void text_space_row(const char *label, uint64_t size, uint64_t used, uint64_t avail,
+                    const char *path, bool raw, char row[TEXT_ROW_LEN]);
 /* What `cluster info` says after the time and version of an epoch: "[HOST:PORT:V-NODES, ...]", malloc'ed. */
 char *text_epoch_nodes(const struct sf_map *map);
 

@@ -36,7 +36,8 @@ static int name_check(const char *name)
 static int size_parse(const char *text, uint64_t *ret)
 {
 	if (text_parse_size(text, ret) < 0)
-		return dog_usage("'%.40s' is no size: give bytes, or a number with K, M, G, T or P", text);
+		return dog_usage("'%.40s' is no size: give bytes, or a number with K, M, G, T or P",
+		                 text);
 	if (*ret == 0)
 		return dog_usage("a VDI's size may not be 0");
 	return 0;
@@ -46,7 +47,8 @@ static int size_parse(const char *text, uint64_t *ret)
 
 static int create_options(struct dog *dog, struct sf_volume_options *o)
 {
-	const char *copies = option_get(dog, "copies"), *shift = option_get(dog, "block_size_shift");
+	const char *copies = option_get(dog, "copies"),
+		   *shift = option_get(dog, "block_size_shift");
 	uint64_t n;
 
 	if (copies && sf_redundancy_parse(copies, &o->redundancy) < 0)
@@ -62,7 +64,7 @@ static int create_options(struct dog *dog, struct sf_volume_options *o)
 
 static int vdi_create(struct dog *dog, int argc, char **argv)
 {
-	struct sf_volume_options o = { 0 };
+	struct sf_volume_options o = {0};
 	struct sf_volume_info info;
 	int code = name_check(argv[0]), err;
 
@@ -110,8 +112,10 @@ static int vdi_resize(struct dog *dog, int argc, char **argv)
 	if (err < 0)
 		return vdi_fail(err, "resize", argv[0]);
 	if (size < info.size_bytes && !option_get(dog, "force")) {
-		fprintf(stderr, "Failed to resize VDI %s: it would lose the data behind the new end; -f does it "
-		        "all the same\n", argv[0]);
+		fprintf(stderr,
+		        "Failed to resize VDI %s: it would lose the data behind the new end; -f does it "
+		        "all the same\n",
+		        argv[0]);
 		return DOG_FAILED;
 	}
 	err = sf_volume_resize(dog->cluster, argv[0], size);
@@ -174,9 +178,13 @@ static int range_parse(int argc, char **argv, uint64_t *ret_offset, uint64_t *re
 	*ret_offset = 0;
 	*ret_len = UINT64_MAX;
 	if (argc > 1 && text_parse_size(argv[1], ret_offset) < 0)
-		return dog_usage("'%.40s' is no offset: give bytes, or a number with K, M, G, T or P", argv[1]);
+		return dog_usage(
+			"'%.40s' is no offset: give bytes, or a number with K, M, G, T or P",
+			argv[1]);
 	if (argc > 2 && text_parse_size(argv[2], ret_len) < 0)
-		return dog_usage("'%.40s' is no length: give bytes, or a number with K, M, G, T or P", argv[2]);
+		return dog_usage(
+			"'%.40s' is no length: give bytes, or a number with K, M, G, T or P",
+			argv[2]);
 	return name_check(argv[0]);
 }
 
@@ -197,12 +205,14 @@ static int vdi_transfer(struct dog *dog, int argc, char **argv, bool write)
 		return vdi_fail(err, what, argv[0]);
 	sf_volume_get_info(volume, &info);
 	if (offset > info.size_bytes || (len != UINT64_MAX && len > info.size_bytes - offset)) {
-		fprintf(stderr, "Failed to %s VDI %s: the range ends behind the end of the VDI (%llu bytes)\n",
+		fprintf(stderr,
+		        "Failed to %s VDI %s: the range ends behind the end of the VDI (%llu bytes)\n",
 		        what, argv[0], (unsigned long long)info.size_bytes);
 		sf_volume_close(volume);
 		return DOG_FAILED;
 	}
-	code = write ? vdi_io_write(volume, argv[0], offset, len) : vdi_io_read(volume, argv[0], offset, len);
+	code = write ? vdi_io_write(volume, argv[0], offset, len)
+	             : vdi_io_read(volume, argv[0], offset, len);
 	closed = sf_volume_close(volume);
 	return code ? code : closed < 0 ? vdi_fail(closed, what, argv[0]) : DOG_OK;
 }
@@ -240,25 +250,27 @@ static int vdi_check(struct dog *dog, int argc, char **argv)
 	return code;
 }
 
-static void location_print(const struct dog *dog, const char *name, const struct sf_object_location *l)
+static void location_print(const struct dog *dog, const char *name,
+                           const struct sf_object_location *l)
 {
 	char address[TEXT_ADDR_LEN];
 
 	if (!dog->raw) {
-		printf("Object %016llx of %s, pool %u, placement group %u%s\n", (unsigned long long)l->oid, name,
-		       l->pool, l->pg, l->exists ? "" : ": it does not exist");
+		printf("Object %016llx of %s, pool %u, placement group %u%s\n",
+		       (unsigned long long)l->oid, name, l->pool, l->pg,
+		       l->exists ? "" : ": it does not exist");
 		printf("Shard  Host:Port            Disk              Version           State\n");
 	}
 	for (uint32_t i = 0; i < l->shard_count; i++) {
 		const struct sf_shard_location *s = &l->shards[i];
-		const char *state = !s->node   ? "no disk" :
-		                    !s->up     ? "down" :
-		                    s->present ? i == l->primary ? "primary" : "present" :
-		                                 "absent";
+		const char *state = !s->node     ? "no disk"
+		                    : !s->up     ? "down"
+		                    : s->present ? i == l->primary ? "primary" : "present"
+		                                 : "absent";
 
-		printf(dog->raw ? "%u %s %016llx %llx %s\n" : "%5u  %-20s %016llx  %-16llx  %s\n", s->shard,
-		       s->node ? text_address(s->address, s->port, address) : "-", (unsigned long long)s->disk,
-		       (unsigned long long)s->version, state);
+		printf(dog->raw ? "%u %s %016llx %llx %s\n" : "%5u  %-20s %016llx  %-16llx  %s\n",
+		       s->shard, s->node ? text_address(s->address, s->port, address) : "-",
+		       (unsigned long long)s->disk, (unsigned long long)s->version, state);
 	}
 }
 
@@ -291,20 +303,41 @@ static int vdi_object(struct dog *dog, int argc, char **argv)
 }
 
 static const struct dog_verb verbs[] = {
-	{ "create", "NAME SIZE", "make a volume", 2, 2, vdi_create,
-	  { { 'c', "copies", "COPIES|K:M", "redundancy: copies, or data:parity strips (the cluster's)" },
-	    { 'z', "block_size_shift", "SHIFT", "objects of 2^SHIFT bytes (the cluster's)" },
-	    { 'P', "prealloc", NULL, "write all of it with zeros" } } },
-	{ "list", "[NAME]", "all volumes, or one", 0, 1, vdi_list, { { 0 } } },
-	{ "read", "NAME [OFFSET [LENGTH]]", "volume to standard output", 1, 3, vdi_read, { { 0 } } },
-	{ "write", "NAME [OFFSET [LENGTH]]", "standard input to volume", 1, 3, vdi_write, { { 0 } } },
-	{ "delete", "NAME", "delete a volume and its data", 1, 1, vdi_delete, { { 0 } } },
-	{ "resize", "NAME SIZE", "change a volume's size", 2, 2, vdi_resize,
-	  { { 'f', "force", NULL, "make it smaller, too: what lies behind the new end is lost" } } },
-	{ "check", "NAME", "verify every object and repair it", 1, 1, vdi_check,
-	  { { 'e', "exist", NULL, "only tell, repair nothing" } } },
-	{ "object", "location NAME", "which disks hold an object", 2, 2, vdi_object,
-	  { { 'i', "index", "NUMBER", "the volume's data object of this number (the inode)" } } },
-	{ 0 },
+	{"create",
+         "NAME SIZE",
+         "make a volume",
+         2,
+         2,
+         vdi_create,
+         {{'c', "copies", "COPIES|K:M",
+           "redundancy: copies, or data:parity strips (the cluster's)"},
+          {'z', "block_size_shift", "SHIFT", "objects of 2^SHIFT bytes (the cluster's)"},
+          {'P', "prealloc", NULL, "write all of it with zeros"}}},
+	{"list", "[NAME]", "all volumes, or one", 0, 1, vdi_list, {{0}}},
+	{"read", "NAME [OFFSET [LENGTH]]", "volume to standard output", 1, 3, vdi_read, {{0}}},
+	{"write", "NAME [OFFSET [LENGTH]]", "standard input to volume", 1, 3, vdi_write, {{0}}},
+	{"delete", "NAME", "delete a volume and its data", 1, 1, vdi_delete, {{0}}},
+	{"resize",
+         "NAME SIZE",
+         "change a volume's size",
+         2,
+         2,
+         vdi_resize,
+         {{'f', "force", NULL, "make it smaller, too: what lies behind the new end is lost"}}},
+	{"check",
+         "NAME",
+         "verify every object and repair it",
+         1,
+         1,
+         vdi_check,
+         {{'e', "exist", NULL, "only tell, repair nothing"}}},
+	{"object",
+         "location NAME",
+         "which disks hold an object",
+         2,
+         2,
+         vdi_object,
+         {{'i', "index", "NUMBER", "the volume's data object of this number (the inode)"}}},
+	{0},
 };
-const struct dog_noun dog_vdi = { "vdi", "Volumes (virtual disk images):", verbs };
+const struct dog_noun dog_vdi = {"vdi", "Volumes (virtual disk images):", verbs};

@@ -55,7 +55,8 @@ static int ring_init(struct ring *r, struct sf_volume *volume, uint64_t bytes)
 	count = bytes / r->object_size;
 	r->count = count < PIECES_MIN ? PIECES_MIN : count > RING_MAX ? RING_MAX : (uint32_t)count;
 	r->memory_bytes = r->count * r->object_size;
-	r->memory = mmap(NULL, r->memory_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	r->memory = mmap(NULL, r->memory_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+	                 -1, 0);
 	if (r->memory == MAP_FAILED)
 		return -errno;
 	(void)madvise(r->memory, r->memory_bytes, MADV_HUGEPAGE); /* fewer page faults; a hint */
@@ -114,8 +115,8 @@ static struct piece *ring_drain(struct ring *r)
 
 static int piece_report(const struct piece *p, const char *what, const char *name)
 {
-	fprintf(stderr, "Failed to %s VDI %s at offset %llu: %s\n", what, name, (unsigned long long)p->offset,
-	        p->why);
+	fprintf(stderr, "Failed to %s VDI %s at offset %llu: %s\n", what, name,
+	        (unsigned long long)p->offset, p->why);
 	return p->result == -ENOSPC ? DOG_FULL : DOG_FAILED;
 }
 
@@ -211,7 +212,8 @@ static int write_all(struct writing *w, bool bounded)
 	struct piece *failed;
 	int code = DOG_OK;
 
-	for (uint32_t i = 0; w->left > 0 && !w->ended && code == DOG_OK; i = (i + 1) % w->ring.count)
+	for (uint32_t i = 0; w->left > 0 && !w->ended && code == DOG_OK;
+	     i = (i + 1) % w->ring.count)
 		code = write_one(w, &w->ring.pieces[i]);
 	failed = ring_drain(&w->ring);
 	progress_end(&w->progress);
@@ -220,12 +222,13 @@ static int write_all(struct writing *w, bool bounded)
 	if (code)
 		return code;
 	if (bounded && w->left > 0) {
-		fprintf(stderr, "Failed to write VDI %s: standard input ended %llu bytes early\n", w->name,
-		        (unsigned long long)w->left);
+		fprintf(stderr, "Failed to write VDI %s: standard input ended %llu bytes early\n",
+		        w->name, (unsigned long long)w->left);
 		return DOG_FAILED;
 	}
 	if (!bounded && w->left == 0 && input_remains()) {
-		fprintf(stderr, "Failed to write VDI %s: there is more input than room; the VDI ends at %llu\n",
+		fprintf(stderr,
+		        "Failed to write VDI %s: there is more input than room; the VDI ends at %llu\n",
 		        w->name, (unsigned long long)w->offset);
 		return DOG_FAILED;
 	}
@@ -234,7 +237,7 @@ static int write_all(struct writing *w, bool bounded)
 
 int vdi_io_write(struct sf_volume *volume, const char *name, uint64_t offset, uint64_t len)
 {
-	struct writing w = { .volume = volume, .name = name, .begin = offset, .offset = offset };
+	struct writing w = {.volume = volume, .name = name, .begin = offset, .offset = offset};
 	struct sf_volume_info info;
 	bool bounded = len != UINT64_MAX;
 	int code, err = ring_init(&w.ring, volume, WRITE_BYTES);
@@ -269,7 +272,8 @@ static int output_write(const uint8_t *data, uint64_t len)
 	return 0;
 }
 
-static void read_start(struct sf_volume *volume, struct ring *r, struct piece *p, uint64_t *offset, uint64_t end)
+static void read_start(struct sf_volume *volume, struct ring *r, struct piece *p, uint64_t *offset,
+                       uint64_t end)
 {
 	p->offset = *offset;
 	p->len = piece_len(r, *offset, end - *offset);
@@ -279,7 +283,8 @@ static void read_start(struct sf_volume *volume, struct ring *r, struct piece *p
 }
 
 /* Pieces come back in any order and leave in theirs. */
-static int read_all(struct sf_volume *volume, struct ring *r, uint64_t offset, uint64_t end, struct progress *progress)
+static int read_all(struct sf_volume *volume, struct ring *r, uint64_t offset, uint64_t end,
+                    struct progress *progress)
 {
 	uint64_t next = offset, out = offset;
 	uint32_t ahead = 0;

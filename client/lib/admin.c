@@ -19,8 +19,8 @@ enum { ADMIN_MS = 30000 };
 struct admin {
 	const char *addr; /* NULL: any daemon */
 	uint16_t port;
-	uint64_t length;  /* of the reply */
-	char *text;       /* of the reply; NULL: none */
+	uint64_t length; /* of the reply */
+	char *text;      /* of the reply; NULL: none */
 };
 
 static char *reply_text(const struct msg *reply)
@@ -63,17 +63,18 @@ static int admin_call(struct sf_cluster *cluster, const Sf__AdminRequest *what, 
 
 static int admin_simple(struct sf_cluster *cluster, const Sf__AdminRequest *what)
 {
-	struct admin a = { 0 };
+	struct admin a = {0};
 	int err = admin_call(cluster, what, &a);
 
 	free(a.text);
 	return err;
 }
 
-int sf_format(struct sf_cluster *cluster, const struct sf_format_options *options, char **ret_warning)
+int sf_format(struct sf_cluster *cluster, const struct sf_format_options *options,
+              char **ret_warning)
 {
 	Sf__AdminRequest what = SF__ADMIN_REQUEST__INIT;
-	struct admin a = { 0 };
+	struct admin a = {0};
 	int err;
 
 	what.verb = SF__ADMIN_REQUEST__VERB__FORMAT;
@@ -96,9 +97,12 @@ int sf_format(struct sf_cluster *cluster, const struct sf_format_options *option
 int sf_shutdown(struct sf_cluster *cluster)
 {
 	Sf__AdminRequest what = SF__ADMIN_REQUEST__INIT;
+	int err;
 
 	what.verb = SF__ADMIN_REQUEST__VERB__SHUTDOWN;
-	return admin_simple(cluster, &what);
+	err = admin_simple(cluster, &what);
+	/* The daemon may be gone before its answer is, and so are all others then. */
+	return err == -ENOTCONN ? 0 : err;
 }
 
 int sf_set_recovery(struct sf_cluster *cluster, bool enabled)
@@ -125,7 +129,7 @@ int sf_node_kill(struct sf_cluster *cluster, uint64_t node)
 	struct map *map = cluster_map_copy(cluster);
 	const struct map_node *n = map ? map_find_node(map, node) : NULL;
 	char addr[ADDR_LEN];
-	struct admin a = { .addr = addr };
+	struct admin a = {.addr = addr};
 	int err;
 
 	if (n) {
@@ -145,7 +149,7 @@ int admin_pool(struct sf_cluster *cluster, struct sf_redundancy redundancy, uint
                uint32_t *ret_pool)
 {
 	Sf__AdminRequest what = SF__ADMIN_REQUEST__INIT;
-	struct admin a = { 0 };
+	struct admin a = {0};
 	int err;
 
 	what.verb = SF__ADMIN_REQUEST__VERB__POOL;

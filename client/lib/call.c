@@ -59,7 +59,7 @@ void batch_init(struct batch *b, struct sf_cluster *cluster, uint32_t window, ui
                 void (*done)(struct batch_slot *, void *), void *arg)
 {
 	assert(!cluster_is_io_thread(cluster));
-	*b = (struct batch){ .cluster = cluster, .done = done, .arg = arg, .count = window };
+	*b = (struct batch){.cluster = cluster, .done = done, .arg = arg, .count = window};
 	pthread_mutex_init(&b->lock, NULL);
 	pthread_cond_init(&b->cond, NULL);
 	list_init(&b->free);

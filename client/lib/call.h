@@ -19,8 +19,8 @@ struct batch_slot {
 	struct request req; /* to be filled; req.done is the batch's own */
 	struct list link;
 	struct batch *batch;
-	uint64_t tag;       /* the caller's */
-	uint8_t *memory;    /* memory_bytes, kept from use to use */
+	uint64_t tag;    /* the caller's */
+	uint8_t *memory; /* memory_bytes, kept from use to use */
 };
 struct batch {
 	struct sf_cluster *cluster;

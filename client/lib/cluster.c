@@ -179,7 +179,7 @@ static void on_wake(struct ev_loop *loop, ev_async *watcher, int events)
 /* One that is due; the list may look different afterwards. */
 static bool dispatch_due(struct sf_cluster *c, uint64_t now)
 {
-	list_each(it, &c->delayed) {
+	list_each (it, &c->delayed) {
 		struct request *req = list_item(it, struct request, link);
 
 		if (req->not_before_ms > now && req->deadline_ms > now)
@@ -194,7 +194,7 @@ static bool dispatch_due(struct sf_cluster *c, uint64_t now)
 
 static bool check_list(struct list *requests, uint64_t now)
 {
-	list_each(it, requests) {
+	list_each (it, requests) {
 		if (request_check_time(list_item(it, struct request, link), now))
 			return true;
 	}
@@ -205,7 +205,7 @@ static bool check_times(struct sf_cluster *c, uint64_t now)
 {
 	if (check_list(&c->admission, now))
 		return true;
-	list_each(it, &c->conns) {
+	list_each (it, &c->conns) {
 		struct conn *conn = list_item(it, struct conn, link);
 
 		if (conn_check_time(conn, now) || check_list(&conn->tx, now) ||
@@ -251,11 +251,11 @@ static void seed_add(struct sf_cluster *c, const struct addrinfo *info)
 /* IPv4 first: that is where daemons without a key listen. */
 static int seeds_resolve(struct sf_cluster *c, const char *address, uint16_t port)
 {
-	static const int families[] = { AF_INET, AF_INET6 };
+	static const int families[] = {AF_INET, AF_INET6};
 	struct addrinfo *info;
 
 	for (int i = 0; i < 2; i++) {
-		struct addrinfo hints = { .ai_family = families[i], .ai_socktype = SOCK_STREAM };
+		struct addrinfo hints = {.ai_family = families[i], .ai_socktype = SOCK_STREAM};
 
 		if (getaddrinfo(address, NULL, &hints, &info) != 0)
 			continue;
@@ -344,7 +344,8 @@ int sf_connect(const struct sf_options *options, struct sf_cluster **ret)
 	if (err < 0 && err != -ENODEV) {
 		snprintf(why, sizeof(why), "%s", sf_error());
 		sf_disconnect(c);
-		return error_set(-ENOTCONN, "cannot connect to %s port %u: %.150s", address, port, why);
+		return error_set(-ENOTCONN, "cannot connect to %s port %u: %.150s", address, port,
+		                 why);
 	}
 	error_clear();
 	*ret = c;

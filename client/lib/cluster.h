@@ -38,7 +38,7 @@ struct sf_cluster {
 	struct ev_loop *loop;
 	ev_prepare prepare;
 	ev_timer ticker;
-	double ticker_s; /* its period now; 0: not running */
+	double ticker_s;   /* its period now; 0: not running */
 	struct list ready; /* tasks */
 	struct prng prng;
 
@@ -79,7 +79,8 @@ bool cluster_is_io_thread(const struct sf_cluster *cluster);
 /* Asks some daemon for the newest map, unless that is under way or was just done. */
 void cluster_refresh_map(struct sf_cluster *cluster);
 /* The daemon that serves this PG now, or NULL. */
-const struct map_node *cluster_primary(const struct sf_cluster *cluster, uint32_t pool, uint32_t pg);
+const struct map_node *cluster_primary(const struct sf_cluster *cluster, uint32_t pool,
+                                       uint32_t pg);
 
 /* ---- On other threads -------------------------------------------------------------------------- */
 

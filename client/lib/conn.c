@@ -22,16 +22,17 @@
 enum {
 	CONNECT_MS = 3000,
 	HELLO_MS = 5000,
-	SEND_CHUNK = 256 << 10,  /* bytes per system call: more only adds cache misses */
-	SEND_TURN = 2 << 20,     /* bytes before the others get their turn */
+	SEND_CHUNK = 256 << 10, /* bytes per system call: more only adds cache misses */
+	SEND_TURN = 2 << 20,    /* bytes before the others get their turn */
 	SEND_IOVS = 32,
 };
 
 /* ---- Opening and closing ----------------------------------------------------------------------- */
 
-static int address_of(const char *addr, uint16_t port, struct sockaddr_storage *ret, socklen_t *ret_len)
+static int address_of(const char *addr, uint16_t port, struct sockaddr_storage *ret,
+                      socklen_t *ret_len)
 {
-	struct addrinfo hints = { .ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICHOST };
+	struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICHOST};
 	struct addrinfo *info;
 	char service[8];
 
@@ -154,7 +155,7 @@ struct conn *conn_get(struct sf_cluster *cluster, const char *addr, uint16_t por
 	struct conn *conn;
 	int fd;
 
-	list_each(it, &cluster->conns) {
+	list_each (it, &cluster->conns) {
 		conn = list_item(it, struct conn, link);
 		if (conn->port == port && strcmp(conn->addr, addr) == 0)
 			return conn;
@@ -227,7 +228,7 @@ static size_t gather_request(struct request *req, struct iovec *iov, int *count,
 
 	if (sent < req->head_len) {
 		n = MIN(req->head_len - sent, room);
-		iov[(*count)++] = (struct iovec){ .iov_base = req->head + sent, .iov_len = n };
+		iov[(*count)++] = (struct iovec){.iov_base = req->head + sent, .iov_len = n};
 		added = n;
 		sent += n;
 	}
@@ -249,7 +250,7 @@ static size_t conn_gather(struct conn *conn, struct iovec iov[SEND_IOVS], int *r
 	size_t total = 0;
 	int count = 0;
 
-	list_each(it, &conn->tx) {
+	list_each (it, &conn->tx) {
 		struct request *req = list_item(it, struct request, link);
 
 		if (count + 2 > SEND_IOVS || total >= SEND_CHUNK)
@@ -282,7 +283,7 @@ static void conn_advance(struct conn *conn, size_t bytes)
 void conn_flush(struct conn *conn)
 {
 	struct iovec iov[SEND_IOVS];
-	struct msghdr mh = { .msg_iov = iov };
+	struct msghdr mh = {.msg_iov = iov};
 	size_t turn = 0, total;
 	int count;
 	ssize_t n;

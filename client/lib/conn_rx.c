@@ -128,9 +128,10 @@ static const char *payload_receive(struct conn *conn, ssize_t *ret_asked, ssize_
 		iov[0].iov_base = (uint8_t *)conn->into->rx + conn->payload_got;
 		iov[0].iov_len = MIN(left, (uint32_t)RECV_CHUNK);
 		if (left <= RECV_CHUNK)
-			iov[count++] = (struct iovec){ .iov_base = conn->in, .iov_len = conn->in_cap };
+			iov[count++] =
+				(struct iovec){.iov_base = conn->in, .iov_len = conn->in_cap};
 	} else {
-		iov[0] = (struct iovec){ .iov_base = conn->in, .iov_len = MIN(left, conn->in_cap) };
+		iov[0] = (struct iovec){.iov_base = conn->in, .iov_len = MIN(left, conn->in_cap)};
 	}
 	got = readv(conn->fd, iov, count);
 	*ret_asked = (ssize_t)iov[0].iov_len;
@@ -153,8 +154,9 @@ static void payload_begin(struct conn *conn, const struct msg *m, const struct f
 	conn->payload_len = sizes->payload_len;
 	conn->payload_got = conn->payload_checked = 0;
 	/* Into a reader's memory only what was asked for; anything else is dropped, conn_deliver complains. */
-	conn->into = req && req->state == REQ_SENT && req->rx && sizes->payload_len == req->length ?
-	                     req : NULL;
+	conn->into = req && req->state == REQ_SENT && req->rx && sizes->payload_len == req->length
+	                     ? req
+	                     : NULL;
 	free(conn->crcs);
 	conn->crcs = xmemdup(crcs, 4 * (size_t)sizes->crc_count);
 }
@@ -256,8 +258,8 @@ const char *conn_receive(struct conn *conn)
 		in_make_room(conn, IN_MIN);
 	conn->heard_ms = cluster_now_ms();
 	while (turn < RECV_TURN) {
-		why = conn->in_payload ? payload_receive(conn, &asked, &n) :
-		                         in_receive(conn, &asked, &n);
+		why = conn->in_payload ? payload_receive(conn, &asked, &n)
+		                       : in_receive(conn, &asked, &n);
 		if (!why && n > 0)
 			why = in_consume(conn);
 		if (why)

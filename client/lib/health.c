@@ -50,8 +50,8 @@ void health_count_map(struct sf_status *s, const struct map *map)
 /* PGs of which no primary speaks: without one they are down, with silent or changing ones they are not known. */
 static void count_unreported(struct sf_status *s)
 {
-	uint64_t reported = (uint64_t)s->pgs_clean + s->pgs_degraded + s->pgs_recovering + s->pgs_peering +
-	                    s->pgs_halted + s->pgs_down;
+	uint64_t reported = (uint64_t)s->pgs_clean + s->pgs_degraded + s->pgs_recovering +
+	                    s->pgs_peering + s->pgs_halted + s->pgs_down;
 	uint32_t unreported = reported < s->pgs_total ? s->pgs_total - (uint32_t)reported : 0;
 
 	if (s->nodes_silent > 0)
@@ -63,7 +63,8 @@ static void count_unreported(struct sf_status *s)
 static enum sf_health judge(const struct sf_status *s, const struct map *map)
 {
 	bool clean = s->pgs_clean >= s->pgs_total && s->objects_missing == 0;
-	bool rebuilding = s->pgs_recovering > 0 || (s->objects_missing > 0 && s->recovery_rate_bytes_s > 0);
+	bool rebuilding =
+		s->pgs_recovering > 0 || (s->objects_missing > 0 && s->recovery_rate_bytes_s > 0);
 
 	if (s->objects_unfound > 0)
 		return SF_HEALTH_LOST;
@@ -117,7 +118,8 @@ static const char *span_text(uint64_t seconds, char text[24])
 }
 
 /* How long until the first node that is down and not out becomes so; false: there is none. */
-static bool grace_left(const struct map *map, uint64_t now_s, uint32_t *ret_waiting, uint64_t *ret_s)
+static bool grace_left(const struct map *map, uint64_t now_s, uint32_t *ret_waiting,
+                       uint64_t *ret_s)
 {
 	uint64_t grace_s = div_up(map->grace_ms, 1000), best = UINT64_MAX;
 	uint32_t waiting = 0;
@@ -152,14 +154,16 @@ static const char *down_list(const struct map *map, char *text, size_t size)
 			more++;
 			continue;
 		}
-		len += (size_t)snprintf(text + len, size - len, "%s%s:%u", len ? ", " : "", n->addr, n->port);
+		len += (size_t)snprintf(text + len, size - len, "%s%s:%u", len ? ", " : "", n->addr,
+		                        n->port);
 	}
 	if (more > 0)
 		snprintf(text + len, size - len, " and %u more", more);
 	return text;
 }
 
-static void advise_down(struct text *t, const struct sf_status *s, const struct map *map, uint64_t now_s)
+static void advise_down(struct text *t, const struct sf_status *s, const struct map *map,
+                        uint64_t now_s)
 {
 	uint32_t waiting, down = s->nodes_total - s->nodes_up;
 	char names[256], span[24];
@@ -169,17 +173,19 @@ static void advise_down(struct text *t, const struct sf_status *s, const struct 
 		return;
 	down_list(map, names, sizeof(names));
 	if (s->health == SF_HEALTH_LOST || s->pgs_down > 0) {
-		say(t, "%u node%s down (%.200s): start %s again.", down, down == 1 ? " is" : "s are", names,
-		    down == 1 ? "it" : "them");
+		say(t, "%u node%s down (%.200s): start %s again.", down,
+		    down == 1 ? " is" : "s are", names, down == 1 ? "it" : "them");
 		return;
 	}
 	if (!grace_left(map, now_s, &waiting, &left))
 		return;
 	if (left == 0)
-		say(t, "%u node%s down (%.150s) and the grace period is over; rebuilding is about to begin.",
+		say(t,
+		    "%u node%s down (%.150s) and the grace period is over; rebuilding is about to begin.",
 		    waiting, waiting == 1 ? " is" : "s are", names);
 	else
-		say(t, "%u node%s down (%.150s); the grace period ends in %s, then %s data are rebuilt elsewhere. "
+		say(t,
+		    "%u node%s down (%.150s); the grace period ends in %s, then %s data are rebuilt elsewhere. "
 		    "Start %s again before that to avoid it.",
 		    waiting, waiting == 1 ? " is" : "s are", names, span_text(left, span),
 		    waiting == 1 ? "its" : "their", waiting == 1 ? "it" : "them");
@@ -204,7 +210,7 @@ static void advise_room(struct text *t, const struct sf_status *s)
 
 static void advise(struct sf_status *s, const struct map *map, uint64_t now_s)
 {
-	struct text t = { .out = s->advice, .size = sizeof(s->advice) };
+	struct text t = {.out = s->advice, .size = sizeof(s->advice)};
 	char span[24];
 
 	s->advice[0] = '\0';
@@ -212,11 +218,14 @@ static void advise(struct sf_status *s, const struct map *map, uint64_t now_s)
 		say(&t, "%llu object%s cannot be read: too few of their parts can be reached.",
 		    (unsigned long long)s->objects_unfound, s->objects_unfound == 1 ? "" : "s");
 	if (s->pgs_down > 0)
-		say(&t, "I/O to %u of %u placement groups has stopped: too few of their disks are up.",
+		say(&t,
+		    "I/O to %u of %u placement groups has stopped: too few of their disks are up.",
 		    s->pgs_down, s->pgs_total);
 	if (s->pgs_halted > 0)
-		say(&t, "Writes to %u of %u placement groups wait: too few of their disks are up to keep them "
-		    "safely.", s->pgs_halted, s->pgs_total);
+		say(&t,
+		    "Writes to %u of %u placement groups wait: too few of their disks are up to keep them "
+		    "safely.",
+		    s->pgs_halted, s->pgs_total);
 	advise_down(&t, s, map, now_s);
 	if (s->health == SF_HEALTH_LOST && s->nodes_up == s->nodes_total)
 		say(&t, "Bring disks that failed back, or restore the volumes from a backup.");
@@ -224,17 +233,23 @@ static void advise(struct sf_status *s, const struct map *map, uint64_t now_s)
 		say(&t, "%u node%s up but did not answer: see %s log.", s->nodes_silent,
 		    s->nodes_silent == 1 ? " is" : "s are", s->nodes_silent == 1 ? "its" : "their");
 	if (s->disks_failed > 0)
-		say(&t, "%u disk%s failed: replace %s.", s->disks_failed, s->disks_failed == 1 ? " has" : "s have",
-		    s->disks_failed == 1 ? "it" : "them");
+		say(&t, "%u disk%s failed: replace %s.", s->disks_failed,
+		    s->disks_failed == 1 ? " has" : "s have", s->disks_failed == 1 ? "it" : "them");
 	if ((map->flags & MAP_RECOVERY_DISABLED) && s->health != SF_HEALTH_OK)
 		say(&t, "Recovery is disabled: dog cluster recover enable starts it.");
-	else if (s->health == SF_HEALTH_RECOVERING && s->recovery_eta_s != ~0ull && s->objects_missing > 0)
-		say(&t, "Full redundancy is back in about %s.", span_text(MAX(s->recovery_eta_s, 1ull), span));
-	else if (s->health == SF_HEALTH_DEGRADED && s->nodes_up == s->nodes_total && s->disks_failed == 0)
+	else if (s->health == SF_HEALTH_RECOVERING && s->recovery_eta_s != ~0ull &&
+	         s->objects_missing > 0)
+		say(&t, "Full redundancy is back in about %s.",
+		    span_text(MAX(s->recovery_eta_s, 1ull), span));
+	else if (s->health == SF_HEALTH_DEGRADED && s->nodes_up == s->nodes_total &&
+	         s->disks_failed == 0)
 		say(&t, "Too few nodes or disks for the redundancy asked for: add some.");
 	else if (s->health == SF_HEALTH_DEGRADED && s->nodes_out > 0 && t.len == 0)
-		say(&t, "%u node%s out and too few are left for the redundancy asked for: start %s again, or add "
-		    "others.", s->nodes_out, s->nodes_out == 1 ? " is" : "s are", s->nodes_out == 1 ? "it" : "them");
+		say(&t,
+		    "%u node%s out and too few are left for the redundancy asked for: start %s again, or add "
+		    "others.",
+		    s->nodes_out, s->nodes_out == 1 ? " is" : "s are",
+		    s->nodes_out == 1 ? "it" : "them");
 	advise_room(&t, s);
 }
 

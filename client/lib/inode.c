@@ -14,7 +14,8 @@
 enum { CRC_FROM = 12, OFF_NAME = 80, OFF_TAG = 336 };
 enum { OID_TYPE_SHIFT = 60, OID_TYPE_DATA = 0, OID_TYPE_INODE = 8 };
 
-static_assert(OFF_NAME + SF_NAME_MAX + 1 == OFF_TAG, "the name's field ends where the tag's begins");
+static_assert(OFF_NAME + SF_NAME_MAX + 1 == OFF_TAG,
+              "the name's field ends where the tag's begins");
 
 static void put32(uint8_t *p, uint32_t v)
 {
@@ -74,14 +75,15 @@ static bool info_is_sane(const struct sf_volume_info *i)
 		return false;
 	if (i->size_bytes > (uint64_t)1 << (VOLUME_MAX_OBJECTS_SHIFT + i->object_shift))
 		return false;
-	if (i->redundancy.data < 1 || i->redundancy.data > MAX_DATA || i->redundancy.parity > MAX_PARITY)
+	if (i->redundancy.data < 1 || i->redundancy.data > MAX_DATA ||
+	    i->redundancy.parity > MAX_PARITY)
 		return false;
 	return i->name[0] != '\0';
 }
 
 int inode_decode(const uint8_t bytes[INODE_HEADER_LEN], struct inode *ret)
 {
-	struct inode in = { 0 };
+	struct inode in = {0};
 	struct sf_volume_info *i = &in.info;
 
 	if (memcmp(bytes, INODE_MAGIC, 8) != 0)

@@ -179,7 +179,7 @@ static void part_start(struct io *io, const struct piece *piece)
 	struct request *req = &part->req;
 	uint32_t owner = volmap_owner(&v->map, piece->index);
 
-	*part = (struct part){ .io = io, .index = piece->index, .pending = 1 };
+	*part = (struct part){.io = io, .index = piece->index, .pending = 1};
 	request_init(req, ROUTE_PRIMARY, MSG_OBJ_READ);
 	req->pool = v->info.pool;
 	req->oid = oid_data(v->info.id, (uint32_t)piece->index);
@@ -222,7 +222,8 @@ static void io_pump(struct io *io)
 {
 	struct sf_volume *v = io->volume;
 
-	while (io->result == 0 && io->next < io->len && io->under_way < v->cluster->window && !io->loading) {
+	while (io->result == 0 && io->next < io->len && io->under_way < v->cluster->window &&
+	       !io->loading) {
 		struct piece piece = piece_first(io->offset + io->next, io->len - io->next,
 		                                 v->info.object_shift);
 
@@ -261,8 +262,8 @@ static void io_refused(struct task *task)
 	io_finish(container_of(task, struct io, task));
 }
 
-static void io_submit(struct sf_volume *v, enum io_kind kind, void *data, uint64_t len, uint64_t offset,
-                      sf_callback done, void *arg)
+static void io_submit(struct sf_volume *v, enum io_kind kind, void *data, uint64_t len,
+                      uint64_t offset, sf_callback done, void *arg)
 {
 	struct io *io = xcalloc(1, sizeof(*io));
 
@@ -281,8 +282,8 @@ static void io_submit(struct sf_volume *v, enum io_kind kind, void *data, uint64
 	cluster_post(v->cluster, &io->task);
 }
 
-void sf_read_async(struct sf_volume *volume, void *data, size_t len, uint64_t offset, sf_callback done,
-                   void *arg)
+void sf_read_async(struct sf_volume *volume, void *data, size_t len, uint64_t offset,
+                   sf_callback done, void *arg)
 {
 	io_submit(volume, IO_READ, data, len, offset, done, arg);
 }
@@ -294,7 +295,8 @@ void sf_write_async(struct sf_volume *volume, const void *data, size_t len, uint
 	io_submit(volume, IO_WRITE, (void *)(uintptr_t)data, len, offset, done, arg);
 }
 
-void sf_discard_async(struct sf_volume *volume, uint64_t len, uint64_t offset, sf_callback done, void *arg)
+void sf_discard_async(struct sf_volume *volume, uint64_t len, uint64_t offset, sf_callback done,
+                      void *arg)
 {
 	io_submit(volume, IO_DISCARD, NULL, len, offset, done, arg);
 }
@@ -326,7 +328,8 @@ static void io_wait_done(void *arg, int result)
 	pthread_mutex_unlock(&w->lock);
 }
 
-static int io_call(struct sf_volume *v, enum io_kind kind, void *data, uint64_t len, uint64_t offset)
+static int io_call(struct sf_volume *v, enum io_kind kind, void *data, uint64_t len,
+                   uint64_t offset)
 {
 	struct io_wait w = {
 		.lock = PTHREAD_MUTEX_INITIALIZER,

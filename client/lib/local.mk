@@ -47,9 +47,11 @@ CLIENT_TESTS = \
 	tests/unit/client_health_test \
 	tests/unit/client_inode_test \
 	tests/unit/client_io_test \
+	tests/unit/client_patience_test \
 	tests/unit/client_redundancy_test \
 	tests/unit/client_volmap_test \
-	tests/unit/client_volume_test
+	tests/unit/client_volume_test \
+	tests/unit/wire_foreign_test
 check_PROGRAMS += $(CLIENT_TESTS)
 TAP_TESTS += $(CLIENT_TESTS)
 
@@ -69,3 +71,7 @@ tests_unit_client_volmap_test_SOURCES = tests/unit/client_volmap_test.c
 tests_unit_client_volmap_test_LDADD = $(CLIENT_TEST_LIBS)
 tests_unit_client_volume_test_SOURCES = tests/unit/client_volume_test.c $(CLIENT_FAKE)
 tests_unit_client_volume_test_LDADD = $(CLIENT_TEST_LIBS)
+tests_unit_wire_foreign_test_SOURCES = tests/unit/wire_foreign_test.c
+tests_unit_wire_foreign_test_LDADD = $(CLIENT_TEST_LIBS)
+tests_unit_client_patience_test_SOURCES = tests/unit/client_patience_test.c $(CLIENT_FAKE)
+tests_unit_client_patience_test_LDADD = $(CLIENT_TEST_LIBS)

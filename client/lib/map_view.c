@@ -15,12 +15,13 @@ enum { VNODES_AVERAGE = 128, FETCH_MS = 10000 };
 /* 10.0.0.9 before 10.0.0.10: by the address's bytes, IPv4 before IPv6, names last. */
 static int address_compare(const char *a, const char *b)
 {
-	static const int families[] = { AF_INET, AF_INET6 };
+	static const int families[] = {AF_INET, AF_INET6};
 	uint8_t x[16], y[16];
 
 	for (int i = 0; i < 2; i++) {
 		size_t len = families[i] == AF_INET ? 4 : 16;
-		bool is_x = inet_pton(families[i], a, x) == 1, is_y = inet_pton(families[i], b, y) == 1;
+		bool is_x = inet_pton(families[i], a, x) == 1,
+		     is_y = inet_pton(families[i], b, y) == 1;
 
 		if (is_x && is_y)
 			return memcmp(x, y, len);
@@ -67,7 +68,8 @@ static void view_fill_nodes(const struct map *map, struct sf_map *view)
 	for (uint32_t i = 0; i < map->node_count; i++)
 		if (total > 0)
 			view->nodes[i].weight =
-				(uint32_t)((weights[i] * VNODES_AVERAGE * storing + total / 2) / total);
+				(uint32_t)((weights[i] * VNODES_AVERAGE * storing + total / 2) /
+			                   total);
 	free(weights);
 	qsort(view->nodes, view->node_count, sizeof(view->nodes[0]), node_compare);
 }
@@ -81,7 +83,7 @@ static void view_fill_pools(const struct map *map, struct sf_map *view)
 
 		view->pools[i] = (struct sf_pool){
 			.id = p->id,
-			.redundancy = { p->k, p->m },
+			.redundancy = {p->k, p->m},
 			.pg_count = p->pg_count,
 			.object_shift = p->object_shift,
 		};
@@ -117,7 +119,8 @@ static int map_ask(struct sf_cluster *cluster, enum msg_type type, uint32_t epoc
 	req.keep_reply = true;
 	err = call_request(cluster, &req);
 	if (!err && map_decode(req.reply->blob, req.reply->blob_len, ret) < 0)
-		err = error_set(-EPROTO, "a daemon sent a map that this version does not understand");
+		err = error_set(-EPROTO,
+		                "a daemon sent a map that this version does not understand");
 	request_fini(&req);
 	return err;
 }

@@ -12,8 +12,8 @@
 #include "lib/base/mem.h"
 
 enum {
-	MAP_TRY_MS = 1000,     /* then the next daemon is asked */
-	MAP_INTERVAL_MS = 20,  /* between two fetches that changed nothing */
+	MAP_TRY_MS = 1000,    /* then the next daemon is asked */
+	MAP_INTERVAL_MS = 20, /* between two fetches that changed nothing */
 	MAP_TIMEOUT_MS = 10000,
 };
 
@@ -74,7 +74,8 @@ const struct map_node *cluster_primary(const struct sf_cluster *c, uint32_t pool
 	const uint64_t *slots = placement_slots(c->placement, pool, pg);
 
 	for (uint32_t i = 0; slots && p && i < p->k + p->m; i++) {
-		const struct map_disk *disk = slots[i] == NO_DISK ? NULL : map_find_disk(c->map, slots[i]);
+		const struct map_disk *disk =
+			slots[i] == NO_DISK ? NULL : map_find_disk(c->map, slots[i]);
 
 		if (disk && map_disk_up(c->map, disk))
 			return map_find_node(c->map, disk->node);
@@ -97,7 +98,7 @@ static bool map_is_newer(const struct sf_cluster *c, const struct map *map)
  * taking it back may close its connection. */
 static bool move_one_from_dead(struct sf_cluster *c)
 {
-	list_each(it, &c->conns) {
+	list_each (it, &c->conns) {
 		struct conn *conn = list_item(it, struct conn, link);
 		bool up = false, known = false;
 
@@ -132,7 +133,7 @@ static void map_adopt(struct sf_cluster *c, struct map *map)
 	while (move_one_from_dead(c))
 		;
 	/* Whoever waits may have somewhere to go now. */
-	list_each(it, &c->delayed)
+	list_each (it, &c->delayed)
 		list_item(it, struct request, link)->not_before_ms = 0;
 }
 
@@ -195,7 +196,7 @@ static void fetched_adopt(struct sf_cluster *c, void *arg)
 int mapcache_fetch(struct sf_cluster *c, uint32_t timeout_ms)
 {
 	struct request req;
-	struct fetched f = { 0 };
+	struct fetched f = {0};
 	int err;
 
 	request_init(&req, ROUTE_ANY, MSG_GET_MAP);
@@ -205,7 +206,8 @@ int mapcache_fetch(struct sf_cluster *c, uint32_t timeout_ms)
 	err = call_request(c, &req);
 	f.node = req.answered_node;
 	if (!err && map_decode(req.reply->blob, req.reply->blob_len, &f.map) < 0)
-		err = error_set(-EPROTO, "a daemon sent a map that this version does not understand");
+		err = error_set(-EPROTO,
+		                "a daemon sent a map that this version does not understand");
 	request_fini(&req);
 	if (!err || err == -ENODEV)
 		cluster_run(c, fetched_adopt, &f);
@@ -232,7 +234,7 @@ static void encode_map(struct sf_cluster *c, void *arg)
 
 struct map *cluster_map_copy(struct sf_cluster *c)
 {
-	struct encoded e = { 0 };
+	struct encoded e = {0};
 	struct map *map = NULL;
 
 	/* Reference counts belong to one thread: the copy goes by way of bytes. */

@@ -34,18 +34,19 @@ int sf_redundancy_parse(const char *text, struct sf_redundancy *ret)
 	if (*p == '\0') {
 		if (first > MAX_PARITY + 1)
 			return error_set(-EINVAL, "'%s': at most %d copies", text, MAX_PARITY + 1);
-		*ret = (struct sf_redundancy){ .data = 1, .parity = first - 1 };
+		*ret = (struct sf_redundancy){.data = 1, .parity = first - 1};
 		return 0;
 	}
 	if (*p++ != ':' || number_parse(&p, MAX_SHARDS, &parity) < 0 || *p != '\0')
 		goto bad;
 	if (first < 2 || first > MAX_DATA || parity > MAX_PARITY)
-		return error_set(-EINVAL, "'%s': data strips are 2 to %d, parity strips 1 to %d", text,
-		                 MAX_DATA, MAX_PARITY);
-	*ret = (struct sf_redundancy){ .data = first, .parity = parity };
+		return error_set(-EINVAL, "'%s': data strips are 2 to %d, parity strips 1 to %d",
+		                 text, MAX_DATA, MAX_PARITY);
+	*ret = (struct sf_redundancy){.data = first, .parity = parity};
 	return 0;
 bad:
-	return error_set(-EINVAL, "'%.40s' is no redundancy: give copies (3) or data:parity (4:2)", text);
+	return error_set(-EINVAL, "'%.40s' is no redundancy: give copies (3) or data:parity (4:2)",
+	                 text);
 }
 
 void sf_redundancy_format(struct sf_redundancy r, char text[16])

@@ -19,10 +19,12 @@
 enum {
 	DELAY_MIN_MS = 5,
 	DELAY_MAX_MS = 100,
-	PATIENCE_MS = 2000,      /* unanswered for so long: look whether the primary moved */
-	PRIMARY_TRY_MS = 10000,  /* a connection silent for so long is given up */
+	PATIENCE_MS = 2000,     /* unanswered for so long: look whether the primary moved */
+	PRIMARY_TRY_MS = 10000, /* a connection silent for so long is given up */
+	RESEND_MS = 4000,       /* an answer may be lost while others arrive; doubles each time */
+	RESEND_SHIFT_MAX = 4,
 	ANY_TRY_MS = 5000,
-	ANY_ROUNDS = 2,          /* how often every daemon is tried */
+	ANY_ROUNDS = 2, /* how often every daemon is tried */
 };
 
 void request_init(struct request *req, enum request_route route, enum msg_type type)
@@ -43,7 +45,8 @@ void request_fini(struct request *req)
 
 static bool request_changes(const struct request *req)
 {
-	return req->type == MSG_OBJ_WRITE || req->type == MSG_OBJ_ZERO || req->type == MSG_OBJ_DELETE;
+	return req->type == MSG_OBJ_WRITE || req->type == MSG_OBJ_ZERO ||
+	       req->type == MSG_OBJ_DELETE;
 }
 
 /* ---- Admission --------------------------------------------------------------------------------- */
@@ -162,7 +165,8 @@ void request_finish(struct request *req, int result, const char *fmt, ...)
 static void request_delay(struct request *req)
 {
 	struct sf_cluster *c = req->cluster;
-	uint32_t base = MIN((uint32_t)DELAY_MIN_MS << MIN(req->retries, 5u), (uint32_t)DELAY_MAX_MS);
+	uint32_t base =
+		MIN((uint32_t)DELAY_MIN_MS << MIN(req->retries, 5u), (uint32_t)DELAY_MAX_MS);
 
 	assert(req->state == REQ_IDLE);
 	req->retries++;
@@ -185,7 +189,8 @@ static bool request_find_primary(struct request *req, struct endpoint *ret)
 	const struct map_node *node;
 
 	if (!c->map || !pool) {
-		request_note(req, c->map ? "the map has no such pool" : "no map of the cluster yet");
+		request_note(req,
+		             c->map ? "the map has no such pool" : "no map of the cluster yet");
 		return false;
 	}
 	if (!req->by_pg)
@@ -212,7 +217,7 @@ void request_dispatch(struct request *req)
 {
 	struct sf_cluster *c = req->cluster;
 	uint64_t now = cluster_now_ms();
-	struct endpoint to = { .port = req->port };
+	struct endpoint to = {.port = req->port};
 	struct conn *conn;
 
 	if (now >= req->deadline_ms) {
@@ -286,7 +291,7 @@ void request_encode(struct request *req)
 	m.offset = req->offset;
 	m.length = req->length;
 	if (req->seq)
-		m.req = (struct req_id){ .client = c->client, .seq = req->seq };
+		m.req = (struct req_id){.client = c->client, .seq = req->seq};
 	m.blob = (uint8_t *)(uintptr_t)req->blob; /* only read */
 	m.blob_len = req->blob_len;
 	if (req->tx_len)
@@ -386,6 +391,13 @@ void request_lost(struct request *req, const char *why)
 	request_delay(req);
 }
 
+/* Cheap for the daemon to see twice: changes carry their id, reads change nothing. Checks and listings may
+ * take their time. */
+static bool request_may_resend(const struct request *req)
+{
+	return request_changes(req) || req->type == MSG_OBJ_READ;
+}
+
 bool request_check_time(struct request *req, uint64_t now_ms)
 {
 	uint64_t waited = now_ms - req->dispatched_ms;
@@ -409,6 +421,13 @@ bool request_check_time(struct request *req, uint64_t now_ms)
 	cluster_refresh_map(req->cluster);
 	if (waited >= PRIMARY_TRY_MS && now_ms - conn->heard_ms >= PRIMARY_TRY_MS) {
 		conn_fail(conn, "the daemon does not answer");
+		return true;
+	}
+	if (req->state == REQ_SENT && request_may_resend(req) &&
+	    waited >= (uint64_t)RESEND_MS << MIN(req->resends, (uint32_t)RESEND_SHIFT_MAX)) {
+		req->resends++;
+		request_unlink(req);
+		request_dispatch(req);
 		return true;
 	}
 	if (request_find_primary(req, &to) &&

@@ -49,9 +49,9 @@ struct request {
 	bool by_pg, keep_reply;
 	uint32_t flags, pool, pg, shard;
 	uint64_t oid, disk, offset, length;
-	const void *tx;   /* payload of tx_len bytes, sent from where it is */
+	const void *tx; /* payload of tx_len bytes, sent from where it is */
 	uint32_t tx_len;
-	void *rx;         /* OBJ_READ: where length bytes go */
+	void *rx;            /* OBJ_READ: where length bytes go */
 	const uint8_t *blob; /* borrowed */
 	uint32_t blob_len;
 	uint32_t timeout_ms; /* 0: the cluster handle's */
@@ -61,7 +61,7 @@ struct request {
 
 	/* The outcome, for done. */
 	int result;
-	uint32_t wire_result;   /* of the last answer */
+	uint32_t wire_result; /* of the last answer */
 	uint32_t reply_flags;
 	uint64_t reply_length, reply_version;
 	uint64_t answered_node; /* who answered */
@@ -75,16 +75,16 @@ struct request {
 	struct hnode by_id;
 	enum request_state state;
 	struct conn *conn;
-	uint64_t id;  /* of this try */
-	uint64_t seq; /* of all tries; 0: changes nothing */
+	uint64_t id;    /* of this try */
+	uint64_t seq;   /* of all tries; 0: changes nothing */
 	uint64_t bytes; /* held of the bound on bytes under way */
 	uint64_t deadline_ms, dispatched_ms, patience_ms, not_before_ms;
-	uint32_t retries;
+	uint32_t retries, resends;
 	uint32_t any_next; /* which daemon, counted from the one that answered last */
 	uint32_t any_lost;
 	uint8_t *head; /* encoded frame in front of the payload */
 	uint32_t head_len;
-	uint64_t sent; /* bytes of head and payload handed to the socket */
+	uint64_t sent;      /* bytes of head and payload handed to the socket */
 	struct buf foreign; /* wraps tx for the encoder */
 	uint32_t *crcs;
 };
@@ -109,7 +109,8 @@ void request_lost(struct request *req, const char *why);
 /* ---- For the cluster handle -------------------------------------------------------------------- */
 
 void request_dispatch(struct request *req);
-void request_finish(struct request *req, int result, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+void request_finish(struct request *req, int result, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
 /* Deadline, patience. True: requests were finished or moved, the lists they are in have changed. */
 bool request_check_time(struct request *req, uint64_t now_ms);
 

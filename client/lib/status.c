@@ -61,7 +61,8 @@ static void merge_pgs(struct sf_status *s, const Sf__NodeStatus__PgCounts *in)
 	add32(&s->pgs_down, in->down);
 }
 
-static void merge_node(struct sf_status *s, const Sf__NodeStatus *in, struct sf_node_progress *progress)
+static void merge_node(struct sf_status *s, const Sf__NodeStatus *in,
+                       struct sf_node_progress *progress)
 {
 	for (size_t i = 0; i < in->n_disks; i++)
 		merge_disk(s, in->disks[i]);
@@ -146,7 +147,8 @@ static struct sf_status *status_unformatted(struct sf_cluster *cluster)
 
 	s->health = SF_HEALTH_UNFORMATTED;
 	s->recovery_eta_s = ~0ull;
-	snprintf(s->advice, sizeof(s->advice), "The cluster is not formatted yet: dog cluster format does that.");
+	snprintf(s->advice, sizeof(s->advice),
+	         "The cluster is not formatted yet: dog cluster format does that.");
 	if (sf_map_get(cluster, 0, &map) == 0) {
 		s->nodes_total = s->nodes_up = map->node_count;
 		for (uint32_t i = 0; i < map->node_count; i++)
@@ -170,7 +172,7 @@ int sf_status_get(struct sf_cluster *cluster, struct sf_status **ret)
 	if (err < 0)
 		return err;
 	map = cluster_map_copy(cluster);
-	g = (struct gathering){ .map = map, .status = xcalloc(1, sizeof(*g.status)) };
+	g = (struct gathering){.map = map, .status = xcalloc(1, sizeof(*g.status))};
 	health_count_map(g.status, map);
 	fill_disks(g.status, map);
 	g.status->node_count = map->node_count;

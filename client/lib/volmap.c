@@ -35,10 +35,10 @@ static void bit_clear(struct volmap_page *p, uint32_t i)
 	p->unsafe[i / 64] &= ~(1ull << (i % 64));
 }
 
-void volmap_init(struct volmap *map, struct sf_cluster *cluster, uint32_t volume, uint32_t part_shift,
-                 uint64_t objects)
+void volmap_init(struct volmap *map, struct sf_cluster *cluster, uint32_t volume,
+                 uint32_t part_shift, uint64_t objects)
 {
-	*map = (struct volmap){ .cluster = cluster, .volume = volume, .part_shift = part_shift };
+	*map = (struct volmap){.cluster = cluster, .volume = volume, .part_shift = part_shift};
 	map->page_count = objects ? page_of(objects - 1) + 1 : 0;
 	map->pages = xcalloc(map->page_count, sizeof(map->pages[0]));
 	map->run_values = xmalloc(VOLMAP_PAGE_BYTES);
@@ -122,7 +122,8 @@ uint32_t volmap_owner(const struct volmap *map, uint64_t index)
 
 /* ---- Changing ---------------------------------------------------------------------------------- */
 
-bool volmap_find_run(const struct volmap_page *page, uint32_t own, uint32_t *ret_first, uint32_t *ret_count)
+bool volmap_find_run(const struct volmap_page *page, uint32_t own, uint32_t *ret_first,
+                     uint32_t *ret_count)
 {
 	uint32_t first = 0, last, i;
 
@@ -178,7 +179,7 @@ static void run_done(struct request *req)
 	run_settle(map, page, err);
 	map->run_page = NULL;
 	list_init(&settled);
-	list_each_safe(it, &map->waiters) {
+	list_each_safe (it, &map->waiters) {
 		struct volmap_waiter *w = list_item(it, struct volmap_waiter, link);
 		uint32_t at = entry_of(w->index);
 
@@ -214,7 +215,8 @@ static void run_start(struct volmap *map)
 	map->run_page = page;
 	memcpy(map->run_values, page->entries + map->run_first, 4 * (size_t)map->run_count);
 	pos = number * VOLMAP_PAGE_BYTES + 4 * (uint64_t)map->run_first;
-	memcpy(why, req->why, sizeof(why)); /* of the run before, whose waiters are still to be called */
+	memcpy(why, req->why,
+	       sizeof(why)); /* of the run before, whose waiters are still to be called */
 	request_init(req, ROUTE_PRIMARY, MSG_OBJ_WRITE);
 	memcpy(req->why, why, sizeof(why));
 	req->pool = POOL_META;

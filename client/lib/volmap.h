@@ -52,8 +52,8 @@ struct volmap {
 	uint32_t *run_values;
 };
 
-void volmap_init(struct volmap *map, struct sf_cluster *cluster, uint32_t volume, uint32_t part_shift,
-                 uint64_t objects);
+void volmap_init(struct volmap *map, struct sf_cluster *cluster, uint32_t volume,
+                 uint32_t part_shift, uint64_t objects);
 /* Nothing may be under way. */
 void volmap_fini(struct volmap *map);
 
@@ -66,6 +66,7 @@ bool volmap_set(struct volmap *map, uint64_t index, uint32_t owner, struct volma
 
 /* The longest run to write next: from the first entry marked unsafe to the last one that is reached over
  * unsafe entries and over such as have the value `own`. False: none. */
-bool volmap_find_run(const struct volmap_page *page, uint32_t own, uint32_t *ret_first, uint32_t *ret_count);
+bool volmap_find_run(const struct volmap_page *page, uint32_t own, uint32_t *ret_first,
+                     uint32_t *ret_count);
 
 #endif

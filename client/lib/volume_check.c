@@ -77,9 +77,11 @@ static void owners_add(void *arg, uint64_t index, uint32_t owner)
 }
 
 /* The header's object, and those of the map in which something was ever written. */
-static void check_add_inode(struct check *c, const struct inode *inode, uint32_t shift, const struct owners *o)
+static void check_add_inode(struct check *c, const struct inode *inode, uint32_t shift,
+                            const struct owners *o)
 {
-	uint64_t end = inode_map_pos(volume_objects(inode->info.size_bytes, inode->info.object_shift));
+	uint64_t end =
+		inode_map_pos(volume_objects(inode->info.size_bytes, inode->info.object_shift));
 	uint32_t count = (uint32_t)((end - 1) >> shift) + 1;
 	bool *used = xcalloc(count, sizeof(*used));
 
@@ -95,11 +97,11 @@ static void check_add_inode(struct check *c, const struct inode *inode, uint32_t
 	free(used);
 }
 
-int sf_volume_check(struct sf_cluster *cluster, const char *name, bool repair, struct sf_check_result *ret,
-                    sf_progress progress, void *arg)
+int sf_volume_check(struct sf_cluster *cluster, const char *name, bool repair,
+                    struct sf_check_result *ret, sf_progress progress, void *arg)
 {
-	struct check c = { .flags = repair ? MSG_F_REPAIR : 0, .progress = progress, .arg = arg };
-	struct owners o = { 0 };
+	struct check c = {.flags = repair ? MSG_F_REPAIR : 0, .progress = progress, .arg = arg};
+	struct owners o = {0};
 	struct inode inode;
 	uint32_t shift;
 	int err = volume_find(cluster, name, &inode);
@@ -125,7 +127,8 @@ int sf_volume_check(struct sf_cluster *cluster, const char *name, bool repair, s
 
 /* ---- Locate ------------------------------------------------------------------------------------ */
 
-static int owner_of(struct sf_cluster *cluster, const struct inode *inode, uint64_t index, uint32_t *ret)
+static int owner_of(struct sf_cluster *cluster, const struct inode *inode, uint64_t index,
+                    uint32_t *ret)
 {
 	uint64_t pos = inode_map_pos(index);
 	struct request req;
@@ -143,7 +146,8 @@ static int owner_of(struct sf_cluster *cluster, const struct inode *inode, uint6
 	req.rx = bytes;
 	err = call_request(cluster, &req);
 	request_fini(&req);
-	*ret = bytes[0] | (uint32_t)bytes[1] << 8 | (uint32_t)bytes[2] << 16 | (uint32_t)bytes[3] << 24;
+	*ret = bytes[0] | (uint32_t)bytes[1] << 8 | (uint32_t)bytes[2] << 16 |
+	       (uint32_t)bytes[3] << 24;
 	if (err || *ret == 0)
 		*ret = inode->info.id;
 	return err;
@@ -157,7 +161,8 @@ static void shard_answered(struct batch_slot *slot, void *arg)
 
 	if (slot->req.result < 0 || !reply || reply->entry_count == 0)
 		return;
-	shard->version = reply->entries[0].pending ? reply->entries[0].pending : reply->entries[0].version;
+	shard->version =
+		reply->entries[0].pending ? reply->entries[0].pending : reply->entries[0].version;
 	shard->present = !(reply->entries[0].flags & (ENTRY_TOMBSTONE | ENTRY_PENDING_TOMBSTONE));
 	l->exists |= shard->present;
 }
@@ -189,7 +194,8 @@ static void shards_ask(struct sf_cluster *cluster, struct sf_object_location *l)
 	batch_fini(&batch);
 }
 
-static void slots_fill(const struct map *map, const struct map_pool *pool, struct sf_object_location *l)
+static void slots_fill(const struct map *map, const struct map_pool *pool,
+                       struct sf_object_location *l)
 {
 	uint64_t disks[MAX_SHARDS];
 
@@ -198,7 +204,8 @@ static void slots_fill(const struct map *map, const struct map_pool *pool, struc
 	l->primary = ~0u;
 	for (uint32_t i = 0; i < l->shard_count; i++) {
 		struct sf_shard_location *s = &l->shards[i];
-		const struct map_disk *disk = disks[i] == NO_DISK ? NULL : map_find_disk(map, disks[i]);
+		const struct map_disk *disk =
+			disks[i] == NO_DISK ? NULL : map_find_disk(map, disks[i]);
 		const struct map_node *node = disk ? map_find_node(map, disk->node) : NULL;
 
 		s->shard = i;
@@ -214,9 +221,10 @@ static void slots_fill(const struct map *map, const struct map_pool *pool, struc
 	}
 }
 
-int sf_volume_locate(struct sf_cluster *cluster, const char *name, uint64_t index, struct sf_object_location *ret)
+int sf_volume_locate(struct sf_cluster *cluster, const char *name, uint64_t index,
+                     struct sf_object_location *ret)
 {
-	struct sf_object_location l = { 0 };
+	struct sf_object_location l = {0};
 	const struct map_pool *pool;
 	struct inode inode;
 	struct map *map;

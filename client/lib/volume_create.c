@@ -15,7 +15,8 @@
 
 enum { CREATE_TRIES = 10, PROBES_MAX = 1 << 16 };
 
-static const struct map_pool *pool_like(const struct map *map, uint32_t k, uint32_t m, uint32_t shift)
+static const struct map_pool *pool_like(const struct map *map, uint32_t k, uint32_t m,
+                                        uint32_t shift)
 {
 	for (uint32_t i = 0; i < map->pool_count; i++) {
 		const struct map_pool *p = &map->pools[i];
@@ -38,8 +39,8 @@ static int pool_choose(struct sf_cluster *cluster, const struct sf_volume_option
 		map_unref(map);
 		return error_set(-ENODEV, "the cluster is not formatted yet");
 	}
-	info->redundancy = o->redundancy.data ? o->redundancy :
-	                                        (struct sf_redundancy){ pool->k, pool->m };
+	info->redundancy =
+		o->redundancy.data ? o->redundancy : (struct sf_redundancy){pool->k, pool->m};
 	info->object_shift = o->object_shift ? o->object_shift : pool->object_shift;
 	pool = pool_like(map, info->redundancy.data, info->redundancy.parity, info->object_shift);
 	if (pool)
@@ -142,14 +143,15 @@ static int options_check(const char *name, const struct sf_volume_options *o)
 	if (o->size_bytes == 0)
 		return error_set(-EINVAL, "a volume's size may not be 0");
 	if (shift < OBJECT_SHIFT_MIN || shift > OBJECT_SHIFT_MAX)
-		return error_set(-EINVAL, "the block size shift must be within %d and %d", OBJECT_SHIFT_MIN,
-		                 OBJECT_SHIFT_MAX);
+		return error_set(-EINVAL, "the block size shift must be within %d and %d",
+		                 OBJECT_SHIFT_MIN, OBJECT_SHIFT_MAX);
 	return 0;
 }
 
-int sf_volume_create(struct sf_cluster *cluster, const char *name, const struct sf_volume_options *options)
+int sf_volume_create(struct sf_cluster *cluster, const char *name,
+                     const struct sf_volume_options *options)
 {
-	struct inode inode = { 0 }, old;
+	struct inode inode = {0}, old;
 	int err = options_check(name, options);
 
 	if (err < 0)
@@ -164,7 +166,8 @@ int sf_volume_create(struct sf_cluster *cluster, const char *name, const struct 
 	err = pool_choose(cluster, options, &inode.info);
 	if (err < 0)
 		return err;
-	if (options->size_bytes > (uint64_t)1 << (VOLUME_MAX_OBJECTS_SHIFT + inode.info.object_shift))
+	if (options->size_bytes > (uint64_t)1
+	                                  << (VOLUME_MAX_OBJECTS_SHIFT + inode.info.object_shift))
 		return error_set(-EINVAL, "a volume has at most 2^32 objects of 2^%u bytes",
 		                 inode.info.object_shift);
 	snprintf(inode.info.name, sizeof(inode.info.name), "%s", name);
@@ -175,7 +178,8 @@ int sf_volume_create(struct sf_cluster *cluster, const char *name, const struct 
 	for (int i = 0; i < CREATE_TRIES && err == -EAGAIN; i++)
 		err = inode_place(cluster, &inode);
 	if (err == -EAGAIN)
-		return error_set(-EIO, "other volumes were created and deleted all the time; try again");
+		return error_set(-EIO,
+		                 "other volumes were created and deleted all the time; try again");
 	if (err == 0 && options->preallocate)
 		err = volume_preallocate(cluster, name);
 	return err;

@@ -40,9 +40,10 @@ static void deletion_add(struct deletion *d, uint32_t pool, uint64_t oid)
 	batch_submit(slot);
 }
 
-static int deletion_run(struct sf_cluster *cluster, uint32_t pool, const uint64_t *oids, size_t count)
+static int deletion_run(struct sf_cluster *cluster, uint32_t pool, const uint64_t *oids,
+                        size_t count)
 {
-	struct deletion d = { 0 };
+	struct deletion d = {0};
 
 	batch_init(&d.batch, cluster, DELETE_WINDOW, 0, deletion_answered, &d);
 	for (size_t i = 0; i < count && !d.err; i++)
@@ -74,7 +75,7 @@ static void owned_add(void *arg, uint64_t index, uint32_t owner)
  * no map shows, and the id may be given to another volume. */
 static int data_delete(struct sf_cluster *cluster, const struct inode *inode)
 {
-	struct owned o = { .volume = inode->info.id };
+	struct owned o = {.volume = inode->info.id};
 	uint64_t *oids = NULL;
 	size_t count = 0;
 	int err = volume_map_scan(cluster, inode, 0, owned_add, &o);
@@ -93,7 +94,8 @@ static int data_delete(struct sf_cluster *cluster, const struct inode *inode)
 
 static int map_parts_delete(struct sf_cluster *cluster, const struct inode *inode)
 {
-	uint64_t end = inode_map_pos(volume_objects(inode->info.size_bytes, inode->info.object_shift));
+	uint64_t end =
+		inode_map_pos(volume_objects(inode->info.size_bytes, inode->info.object_shift));
 	uint32_t shift;
 	int err = inode_part_shift(cluster, &shift);
 
@@ -157,7 +159,8 @@ static int chain_trim(struct sf_cluster *cluster, struct inode inode)
 			err = inode_create(cluster, &inode);
 			return err == -EEXIST ? 0 : err;
 		}
-		if (inode_read(cluster, id_before(id), &inode) < 0 || !(inode.flags & INODE_DELETED))
+		if (inode_read(cluster, id_before(id), &inode) < 0 ||
+		    !(inode.flags & INODE_DELETED))
 			return 0;
 	}
 	return err;

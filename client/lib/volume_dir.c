@@ -101,7 +101,7 @@ static int pool_facts_get(struct sf_cluster *cluster, uint32_t id, struct pool_f
 	else if (!pool)
 		err = error_set(-EIO, "the cluster's map has no pool %u", id);
 	else
-		*ret = (struct pool_facts){ pool->pg_count, pool->object_shift };
+		*ret = (struct pool_facts){pool->pg_count, pool->object_shift};
 	map_unref(map);
 	return err;
 }
@@ -149,7 +149,7 @@ struct listing {
 	struct list_cursor {
 		uint64_t oid;
 		bool started, done;
-	} *cursors; /* per PG */
+	} * cursors; /* per PG */
 	int err;
 	char why[ERROR_TEXT_LEN];
 };
@@ -216,10 +216,10 @@ static bool listing_round(struct listing *l, struct batch *b, uint32_t pool, uin
 	return sent && l->err == 0;
 }
 
-int objects_list(struct sf_cluster *cluster, uint32_t pool, uint64_t first, uint64_t last, uint64_t **ret,
-                 uint32_t **ret_sizes, size_t *ret_count)
+int objects_list(struct sf_cluster *cluster, uint32_t pool, uint64_t first, uint64_t last,
+                 uint64_t **ret, uint32_t **ret_sizes, size_t *ret_count)
 {
-	struct listing l = { .first = first, .last = last };
+	struct listing l = {.first = first, .last = last};
 	struct pool_facts facts;
 	struct batch batch;
 	int err = pool_facts_get(cluster, pool, &facts);
@@ -249,11 +249,13 @@ int objects_list(struct sf_cluster *cluster, uint32_t pool, uint64_t first, uint
 
 /* ---- Scanning a map ---------------------------------------------------------------------------- */
 
-void map_bytes_scan(const struct inode *inode, uint64_t pos, const uint8_t *bytes, uint64_t len, uint64_t from,
-                    void (*entry)(void *arg, uint64_t index, uint32_t owner), void *arg)
+void map_bytes_scan(const struct inode *inode, uint64_t pos, const uint8_t *bytes, uint64_t len,
+                    uint64_t from, void (*entry)(void *arg, uint64_t index, uint32_t owner),
+                    void *arg)
 {
 	uint64_t objects = volume_objects(inode->info.size_bytes, inode->info.object_shift);
-	uint64_t begin = MAX(pos, inode_map_pos(from)), end = MIN(pos + len, inode_map_pos(objects));
+	uint64_t begin = MAX(pos, inode_map_pos(from)),
+		 end = MIN(pos + len, inode_map_pos(objects));
 	uint32_t owner;
 
 	for (uint64_t at = begin; at + 4 <= end; at += 4) {
@@ -277,7 +279,8 @@ static void scan_answered(struct batch_slot *slot, void *arg)
 	struct scan *s = arg;
 
 	if (slot->req.result == 0) {
-		map_bytes_scan(s->inode, slot->tag, slot->memory, slot->req.length, s->from, s->entry, s->arg);
+		map_bytes_scan(s->inode, slot->tag, slot->memory, slot->req.length, s->from,
+		               s->entry, s->arg);
 	} else if (slot->req.result != -ENOENT) {
 		s->err = slot->req.result;
 		memcpy(s->why, slot->req.why, sizeof(s->why));
@@ -287,7 +290,7 @@ static void scan_answered(struct batch_slot *slot, void *arg)
 int volume_map_scan(struct sf_cluster *cluster, const struct inode *inode, uint64_t from,
                     void (*entry)(void *arg, uint64_t index, uint32_t owner), void *arg)
 {
-	struct scan s = { .inode = inode, .from = from, .entry = entry, .arg = arg };
+	struct scan s = {.inode = inode, .from = from, .entry = entry, .arg = arg};
 	uint64_t objects = volume_objects(inode->info.size_bytes, inode->info.object_shift);
 	uint64_t end = inode_map_pos(objects);
 	uint32_t shift = 0;
@@ -297,7 +300,8 @@ int volume_map_scan(struct sf_cluster *cluster, const struct inode *inode, uint6
 	if (err < 0 || from >= objects)
 		return err;
 	batch_init(&batch, cluster, SCAN_WINDOW, SCAN_BYTES, scan_answered, &s);
-	for (uint64_t pos = inode_map_pos(from) & ~(uint64_t)(SCAN_BYTES - 1); pos < end; pos += SCAN_BYTES) {
+	for (uint64_t pos = inode_map_pos(from) & ~(uint64_t)(SCAN_BYTES - 1); pos < end;
+	     pos += SCAN_BYTES) {
 		struct batch_slot *slot = batch_take(&batch, ROUTE_PRIMARY, MSG_OBJ_READ);
 
 		slot->tag = pos;

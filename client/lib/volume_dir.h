@@ -27,14 +27,15 @@ int inode_part_shift(struct sf_cluster *cluster, uint32_t *ret);
 int volume_find(struct sf_cluster *cluster, const char *name, struct inode *ret);
 
 /* Ids of all objects of a pool within [first, last], unsorted; malloc'ed. ret_sizes may be NULL: end of data of each. */
-int objects_list(struct sf_cluster *cluster, uint32_t pool, uint64_t first, uint64_t last, uint64_t **ret,
-                 uint32_t **ret_sizes, size_t *ret_count);
+int objects_list(struct sf_cluster *cluster, uint32_t pool, uint64_t first, uint64_t last,
+                 uint64_t **ret, uint32_t **ret_sizes, size_t *ret_count);
 
 /* Calls `entry` on the I/O thread, one at a time, for every non-zero entry of the volume's map with index >= from. */
 int volume_map_scan(struct sf_cluster *cluster, const struct inode *inode, uint64_t from,
                     void (*entry)(void *arg, uint64_t index, uint32_t owner), void *arg);
 /* The entries within one piece of the inode's linear space. */
-void map_bytes_scan(const struct inode *inode, uint64_t pos, const uint8_t *bytes, uint64_t len, uint64_t from,
-                    void (*entry)(void *arg, uint64_t index, uint32_t owner), void *arg);
+void map_bytes_scan(const struct inode *inode, uint64_t pos, const uint8_t *bytes, uint64_t len,
+                    uint64_t from, void (*entry)(void *arg, uint64_t index, uint32_t owner),
+                    void *arg);
 
 #endif

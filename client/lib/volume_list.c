@@ -55,10 +55,10 @@ static void inode_answered(struct batch_slot *slot, void *arg)
 		map_bytes_scan(&f->inode, 0, slot->memory, len, 0, entry_count, f);
 }
 
-static int inodes_read(struct sf_cluster *cluster, const uint64_t *oids, const uint32_t *sizes, size_t count,
-                       struct found *v)
+static int inodes_read(struct sf_cluster *cluster, const uint64_t *oids, const uint32_t *sizes,
+                       size_t count, struct found *v)
 {
-	struct reading r = { .v = v };
+	struct reading r = {.v = v};
 	struct batch batch;
 
 	batch_init(&batch, cluster, READ_WINDOW, FIRST_READ, inode_answered, &r);
@@ -114,8 +114,8 @@ int sf_volume_list(struct sf_cluster *cluster, struct sf_volume_info **ret, size
 	struct found *found;
 	struct sf_volume_info *infos;
 	size_t count, out = 0;
-	int err = objects_list(cluster, POOL_META, oid_inode(0, 0), oid_inode(VOLUME_ID_MASK, UINT32_MAX), &oids,
-	                       &sizes, &count);
+	int err = objects_list(cluster, POOL_META, oid_inode(0, 0),
+	                       oid_inode(VOLUME_ID_MASK, UINT32_MAX), &oids, &sizes, &count);
 
 	if (err < 0)
 		return err;
@@ -143,7 +143,7 @@ int sf_volume_list(struct sf_cluster *cluster, struct sf_volume_info **ret, size
 
 int sf_volume_stat(struct sf_cluster *cluster, const char *name, struct sf_volume_info *ret)
 {
-	struct found f = { 0 };
+	struct found f = {0};
 	int err = volume_find(cluster, name, &f.inode);
 
 	if (err < 0)

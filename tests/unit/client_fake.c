@@ -43,7 +43,7 @@ static struct fake_object *object_make(struct fake *f, uint32_t pool, uint64_t o
 
 	if (!o) {
 		o = xcalloc(1, sizeof(*o));
-		*o = (struct fake_object){ .next = *at, .pool = pool, .oid = oid };
+		*o = (struct fake_object){.next = *at, .pool = pool, .oid = oid};
 		*at = o;
 	}
 	if (len > o->len) {
@@ -65,7 +65,8 @@ static void object_remove(struct fake *f, uint32_t pool, uint64_t oid)
 	free(o);
 }
 
-void fake_put(struct fake *f, uint32_t pool, uint64_t oid, uint32_t off, const void *data, uint32_t len)
+void fake_put(struct fake *f, uint32_t pool, uint64_t oid, uint32_t off, const void *data,
+              uint32_t len)
 {
 	pthread_mutex_lock(&f->lock);
 	memcpy(object_make(f, pool, oid, off + len)->data + off, data, len);
@@ -101,7 +102,8 @@ static bool is_primary(struct fake *f, uint32_t node, const struct msg *m, uint3
 	const uint64_t *slots = placement_slots(f->placement, m->pool, pg);
 
 	for (uint32_t i = 0; slots && pool && i < pool->k + pool->m; i++) {
-		const struct map_disk *d = slots[i] == NO_DISK ? NULL : map_find_disk(f->map, slots[i]);
+		const struct map_disk *d =
+			slots[i] == NO_DISK ? NULL : map_find_disk(f->map, slots[i]);
 
 		if (d && map_disk_up(f->map, d))
 			return d->node == f->nodes[node].id;
@@ -125,14 +127,15 @@ static uint32_t serve_change(struct fake *f, const struct msg *m)
 
 	if (m->req.client == 0 || m->offset + m->length + len > OBJECT_MAX)
 		return RES_INVALID;
-	if (m->type == MSG_OBJ_WRITE && (m->flags & MSG_F_EXCL) && object_find(f, m->pool, m->oid) &&
-	    f->applied_count == 0)
+	if (m->type == MSG_OBJ_WRITE && (m->flags & MSG_F_EXCL) &&
+	    object_find(f, m->pool, m->oid) && f->applied_count == 0)
 		return RES_EXISTS;
 	if (was_applied(f, m)) {
 		f->retries_of_applied++;
 		return RES_OK;
 	}
-	if (m->type == MSG_OBJ_WRITE && (m->flags & MSG_F_EXCL) && object_find(f, m->pool, m->oid)) {
+	if (m->type == MSG_OBJ_WRITE && (m->flags & MSG_F_EXCL) &&
+	    object_find(f, m->pool, m->oid)) {
 		f->applied_count--;
 		return RES_EXISTS;
 	}
@@ -189,7 +192,7 @@ static void serve_list(struct fake *f, const struct msg *m, struct msg *reply)
 			return;
 		}
 		reply->entries[reply->entry_count++] =
-			(struct shard_entry){ .oid = o->oid, .version = 1, .size = o->len };
+			(struct shard_entry){.oid = o->oid, .version = 1, .size = o->len};
 	}
 }
 
@@ -224,7 +227,7 @@ static void serve_object(struct fake *f, uint32_t node, const struct msg *m, str
 	else if (m->type == MSG_OBJ_LIST)
 		serve_list(f, m, reply);
 	else if (m->type == MSG_OBJ_CHECK)
-		reply->check = (struct check_counts){ .shards = pool->k + pool->m };
+		reply->check = (struct check_counts){.shards = pool->k + pool->m};
 	else
 		reply->result = serve_change(f, m);
 }
@@ -316,8 +319,10 @@ static bool conn_serve_one(struct fake_conn *c)
 	silent = data && !drop_before && f->never_answer > 0 && f->never_answer--;
 	if (!drop_before && !silent && f->nodes[c->node].up)
 		reply = serve(f, c->node, &m);
-	drop_after = data && reply && reply->result == RES_OK && f->drop_after > 0 && f->drop_after--;
-	damage = data && reply && reply->payload.count && f->damage_payload > 0 && f->damage_payload--;
+	drop_after =
+		data && reply && reply->result == RES_OK && f->drop_after > 0 && f->drop_after--;
+	damage = data && reply && reply->payload.count && f->damage_payload > 0 &&
+	         f->damage_payload--;
 	pthread_mutex_unlock(&f->lock);
 	if (drop_before || drop_after)
 		ok = false;
@@ -351,7 +356,8 @@ static void *node_main(void *arg)
 		while (i < FAKE_CONNS && f->conns[i].used)
 			i++;
 		assert(i < FAKE_CONNS);
-		f->conns[i] = (struct fake_conn){ .fake = f, .node = n->index, .fd = fd, .used = true };
+		f->conns[i] =
+			(struct fake_conn){.fake = f, .node = n->index, .fd = fd, .used = true};
 		pthread_create(&f->conns[i].thread, NULL, conn_main, &f->conns[i]);
 		pthread_mutex_unlock(&f->lock);
 	}
@@ -361,19 +367,21 @@ static void *node_main(void *arg)
 static void node_listen(struct fake *f, uint32_t i)
 {
 	struct fake_node *n = &f->nodes[i];
-	struct sockaddr_in sa = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	struct sockaddr_in sa = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 	socklen_t len = sizeof(sa);
 
-	*n = (struct fake_node){ .fake = f, .index = i, .id = 100 + i, .up = true, .running = true };
+	*n = (struct fake_node){.fake = f, .index = i, .id = 100 + i, .up = true, .running = true};
 	n->listen_fd = socket(AF_INET, SOCK_STREAM, 0);
-	assert(bind(n->listen_fd, (struct sockaddr *)&sa, len) == 0 && listen(n->listen_fd, 64) == 0);
+	assert(bind(n->listen_fd, (struct sockaddr *)&sa, len) == 0 &&
+	       listen(n->listen_fd, 64) == 0);
 	assert(getsockname(n->listen_fd, (struct sockaddr *)&sa, &len) == 0);
 	n->port = ntohs(sa.sin_port);
 }
 
 void fake_start(struct fake *f, uint32_t k, uint32_t m)
 {
-	struct format_options opt = { .cluster = 77, .now_s = 1700000000, .k = k, .m = m, .object_shift = 20 };
+	struct format_options opt = {
+		.cluster = 77, .now_s = 1700000000, .k = k, .m = m, .object_shift = 20};
 	struct node_info *infos = xcalloc(FAKE_NODES, sizeof(*infos));
 	char text[FORMAT_TEXT_LEN];
 
@@ -382,7 +390,11 @@ void fake_start(struct fake *f, uint32_t k, uint32_t m)
 	for (uint32_t i = 0; i < FAKE_NODES; i++) {
 		node_listen(f, i);
 		infos[i] = (struct node_info){
-			.id = f->nodes[i].id, .incarnation = 1, .port = f->nodes[i].port, .zone = i, .disk_count = 1,
+			.id = f->nodes[i].id,
+			.incarnation = 1,
+			.port = f->nodes[i].port,
+			.zone = i,
+			.disk_count = 1,
 		};
 		strcpy(infos[i].addr, "127.0.0.1");
 		infos[i].disks[0].id = 1000 + i;
@@ -397,7 +409,7 @@ void fake_start(struct fake *f, uint32_t k, uint32_t m)
 
 void fake_notice(struct fake *f, uint32_t node)
 {
-	struct map_event ev = { .type = MAP_EV_DOWN, .now_s = 1700000100, .node = f->nodes[node].id };
+	struct map_event ev = {.type = MAP_EV_DOWN, .now_s = 1700000100, .node = f->nodes[node].id};
 	struct map *next;
 
 	pthread_mutex_lock(&f->lock);

@@ -51,7 +51,8 @@ struct fake {
 	/* Seen. */
 	uint32_t writes, map_writes, reads, retries_of_applied;
 	/* Faults, for requests of the data pool; the counter says for how many. */
-	uint32_t drop_before, drop_after, answer_again, answer_nospace, damage_payload, never_answer;
+	uint32_t drop_before, drop_after, answer_again, answer_nospace, damage_payload,
+		never_answer;
 };
 
 void fake_start(struct fake *fake, uint32_t k, uint32_t m);
@@ -61,6 +62,7 @@ void fake_kill(struct fake *fake, uint32_t node, bool noticed);
 void fake_notice(struct fake *fake, uint32_t node);
 bool fake_has(struct fake *fake, uint32_t pool, uint64_t oid);
 uint32_t fake_count(struct fake *fake, uint32_t pool);
-void fake_put(struct fake *fake, uint32_t pool, uint64_t oid, uint32_t off, const void *data, uint32_t len);
+void fake_put(struct fake *fake, uint32_t pool, uint64_t oid, uint32_t off, const void *data,
+              uint32_t len);
 
 #endif

@@ -24,14 +24,21 @@ static void world_init(struct world *w)
 {
 	memset(w, 0, sizeof(*w));
 	for (uint32_t i = 0; i < NODES; i++) {
-		w->nodes[i] = (struct map_node){ .id = 10 + i, .port = (uint16_t)(7000 + i), .flags = NODE_UP };
+		w->nodes[i] = (struct map_node){
+			.id = 10 + i, .port = (uint16_t)(7000 + i), .flags = NODE_UP};
 		strcpy(w->nodes[i].addr, "127.0.0.1");
-		w->disks[i] = (struct map_disk){ .id = 100 + i, .node = 10 + i, .weight = 1 };
+		w->disks[i] = (struct map_disk){.id = 100 + i, .node = 10 + i, .weight = 1};
 	}
-	w->pool = (struct map_pool){ .id = POOL_DATA, .k = 4, .m = 2, .pg_count = PGS };
-	w->map = (struct map){ .refs = 1, .epoch = 5, .grace_ms = GRACE_S * 1000, .node_count = NODES,
-		               .disk_count = NODES, .pool_count = 1, .nodes = w->nodes, .disks = w->disks,
-		               .pools = &w->pool };
+	w->pool = (struct map_pool){.id = POOL_DATA, .k = 4, .m = 2, .pg_count = PGS};
+	w->map = (struct map){.refs = 1,
+	                      .epoch = 5,
+	                      .grace_ms = GRACE_S * 1000,
+	                      .node_count = NODES,
+	                      .disk_count = NODES,
+	                      .pool_count = 1,
+	                      .nodes = w->nodes,
+	                      .disks = w->disks,
+	                      .pools = &w->pool};
 	w->status.objects_by_redundancy[2] = 1000;
 	w->status.pgs_clean = PGS;
 }
@@ -82,7 +89,8 @@ static void a_node_in_its_grace_period_is_told_with_the_time_left(void **state)
 	down(&w, 2, 120);
 	w.status.pgs_clean = 20;
 	w.status.pgs_degraded = 44;
-	expect(&w, SF_HEALTH_DEGRADED, "1 node is down (127.0.0.1:7002); the grace period ends in 8 min");
+	expect(&w, SF_HEALTH_DEGRADED,
+	       "1 node is down (127.0.0.1:7002); the grace period ends in 8 min");
 }
 
 static void the_first_grace_period_to_end_counts(void **state)
@@ -94,7 +102,8 @@ static void the_first_grace_period_to_end_counts(void **state)
 	down(&w, 3, 590);
 	w.status.pgs_clean = 0;
 	w.status.pgs_degraded = PGS;
-	expect(&w, SF_HEALTH_DEGRADED, "2 nodes are down (127.0.0.1:7002, 127.0.0.1:7003); the grace period ends in 10 s");
+	expect(&w, SF_HEALTH_DEGRADED,
+	       "2 nodes are down (127.0.0.1:7002, 127.0.0.1:7003); the grace period ends in 10 s");
 }
 
 static void rebuilding_says_when_it_is_done(void **state)
@@ -216,8 +225,8 @@ static void unfound_objects_outrank_everything(void **state)
 
 static void failed_and_full_disks_are_told(void **state)
 {
-	struct sf_disk disks[2] = { { .known = true, .size_bytes = 1000, .avail_bytes = 10 },
-		                    { .known = true, .size_bytes = 1000, .avail_bytes = 900 } };
+	struct sf_disk disks[2] = {{.known = true, .size_bytes = 1000, .avail_bytes = 10},
+	                           {.known = true, .size_bytes = 1000, .avail_bytes = 900}};
 	struct world w;
 
 	world_init(&w);

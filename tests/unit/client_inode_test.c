@@ -13,7 +13,8 @@
 
 static struct inode sample(void)
 {
-	struct inode in = { .flags = INODE_DELETING, .changed_s = 1795366920, .creator = 0x1122334455667788 };
+	struct inode in = {
+		.flags = INODE_DELETING, .changed_s = 1795366920, .creator = 0x1122334455667788};
 
 	strcpy(in.info.name, "test");
 	strcpy(in.info.tag, "snap1");
@@ -22,7 +23,7 @@ static struct inode sample(void)
 	in.info.parent_id = 0x7c2b24;
 	in.info.size_bytes = 12 << 20;
 	in.info.created_s = 1795366900;
-	in.info.redundancy = (struct sf_redundancy){ 4, 2 };
+	in.info.redundancy = (struct sf_redundancy){4, 2};
 	in.info.object_shift = 22;
 	in.info.pool = 2;
 	return in;
@@ -49,7 +50,7 @@ static void a_header_comes_back_as_it_was(void **state)
 
 static void a_header_has_the_documented_bytes(void **state)
 {
-	static const uint8_t want[] = { 'S', 'F', 'i', 'n', 'o', 'd', 'e', '1' };
+	static const uint8_t want[] = {'S', 'F', 'i', 'n', 'o', 'd', 'e', '1'};
 	struct inode in = sample();
 	uint8_t bytes[INODE_HEADER_LEN];
 
@@ -90,7 +91,7 @@ static void every_flipped_bit_is_noticed(void **state)
 
 static void refuse_with(uint32_t at, uint8_t value)
 {
-	struct inode in = sample(), out = { .flags = 77 };
+	struct inode in = sample(), out = {.flags = 77};
 	uint8_t bytes[INODE_HEADER_LEN];
 
 	inode_encode(&in, bytes);
@@ -102,16 +103,16 @@ static void refuse_with(uint32_t at, uint8_t value)
 
 static void values_that_no_volume_can_have_are_refused_even_when_sealed(void **state)
 {
-	refuse_with(12, 2);        /* version */
-	refuse_with(23, 1);        /* id beyond 24 bits */
-	refuse_with(31, 0xff);     /* size */
-	refuse_with(48, 0);        /* k = 0 */
-	refuse_with(48, 33);       /* k */
-	refuse_with(52, 17);       /* m */
-	refuse_with(60, 63);       /* object shift: a shift by it would be undefined */
+	refuse_with(12, 2);    /* version */
+	refuse_with(23, 1);    /* id beyond 24 bits */
+	refuse_with(31, 0xff); /* size */
+	refuse_with(48, 0);    /* k = 0 */
+	refuse_with(48, 33);   /* k */
+	refuse_with(52, 17);   /* m */
+	refuse_with(60, 63);   /* object shift: a shift by it would be undefined */
 	refuse_with(60, 3);
-	refuse_with(67, 1);        /* parent beyond 24 bits */
-	refuse_with(80, 0);        /* no name */
+	refuse_with(67, 1);         /* parent beyond 24 bits */
+	refuse_with(80, 0);         /* no name */
 	refuse_with(80 + 255, 'x'); /* name without end */
 	refuse_with(336 + 255, 'x');
 }

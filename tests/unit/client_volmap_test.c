@@ -39,7 +39,7 @@ static void nothing_changed_is_no_run(void **state)
 
 static void neighbours_make_one_run_wherever_they_are(void **state)
 {
-	static const uint32_t firsts[] = { 0, 1, 62, 63, 64, 100, VOLMAP_PAGE_ENTRIES - 3 };
+	static const uint32_t firsts[] = {0, 1, 62, 63, 64, 100, VOLMAP_PAGE_ENTRIES - 3};
 
 	for (size_t i = 0; i < sizeof(firsts) / sizeof(firsts[0]); i++) {
 		struct volmap_page *p = xcalloc(1, sizeof(*p));

@@ -24,7 +24,7 @@ struct fixture {
 static int setup(void **state)
 {
 	struct fixture *t = xcalloc(1, sizeof(*t));
-	struct sf_options o = { .address = "127.0.0.1", .timeout_ms = 20000 };
+	struct sf_options o = {.address = "127.0.0.1", .timeout_ms = 20000};
 
 	fake_start(&t->fake, 2, 1);
 	o.port = t->fake.nodes[0].port;
@@ -45,7 +45,7 @@ static int teardown(void **state)
 
 static int create(struct fixture *t, const char *name, uint64_t size)
 {
-	struct sf_volume_options o = { .size_bytes = size };
+	struct sf_volume_options o = {.size_bytes = size};
 
 	return sf_volume_create(t->cluster, name, &o);
 }
@@ -61,13 +61,13 @@ static uint32_t id_of(struct fixture *t, const char *name)
 /* Puts a volume of another name where `name` belongs. */
 static void occupy(struct fixture *t, uint32_t id, const char *by, uint32_t flags)
 {
-	struct inode in = { .flags = flags };
+	struct inode in = {.flags = flags};
 	uint8_t bytes[INODE_HEADER_LEN];
 
 	snprintf(in.info.name, sizeof(in.info.name), "%s", by);
 	in.info.id = id;
 	in.info.size_bytes = MIB;
-	in.info.redundancy = (struct sf_redundancy){ 2, 1 };
+	in.info.redundancy = (struct sf_redundancy){2, 1};
 	in.info.object_shift = 20;
 	in.info.pool = POOL_DATA;
 	inode_encode(&in, bytes);

@@ -18,12 +18,28 @@ static void sizes_on_the_command_line_take_units(void **state)
 	static const struct {
 		const char *text;
 		uint64_t bytes;
-	} good[] = { { "4096", 4096 },         { "4K", 4096 },          { "4m", 4 * MIB },
-		     { "1G", 1ull << 30 },     { "2T", 2ull << 40 },    { "1P", 1ull << 50 },
-		     { "0", 0 },               { "18446744073709551615", UINT64_MAX },
-		     { "16383P", 16383ull << 50 } };
-	static const char *const bad[] = { "", "M", "-1", "+1", "1.5G", "4MB", "4 M", " 4", "1E", "0x10",
-		                           "18446744073709551616", "16384P", "99999999999999999999" };
+	} good[] = {{"4096", 4096},
+	            {"4K", 4096},
+	            {"4m", 4 * MIB},
+	            {"1G", 1ull << 30},
+	            {"2T", 2ull << 40},
+	            {"1P", 1ull << 50},
+	            {"0", 0},
+	            {"18446744073709551615", UINT64_MAX},
+	            {"16383P", 16383ull << 50}};
+	static const char *const bad[] = {"",
+	                                  "M",
+	                                  "-1",
+	                                  "+1",
+	                                  "1.5G",
+	                                  "4MB",
+	                                  "4 M",
+	                                  " 4",
+	                                  "1E",
+	                                  "0x10",
+	                                  "18446744073709551616",
+	                                  "16384P",
+	                                  "99999999999999999999"};
 	uint64_t v = 0;
 
 	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
@@ -77,12 +93,16 @@ static void sizes_read_as_users_know_them(void **state)
 
 static struct sf_volume_info volume(void)
 {
-	struct sf_volume_info i = { .id = 0x7c2b25, .snapshot_id = 1, .size_bytes = 12 * MIB,
-		                    .used_bytes = 4 * MIB, .created_s = 1795366920, .object_shift = 22 };
+	struct sf_volume_info i = {.id = 0x7c2b25,
+	                           .snapshot_id = 1,
+	                           .size_bytes = 12 * MIB,
+	                           .used_bytes = 4 * MIB,
+	                           .created_s = 1795366920,
+	                           .object_shift = 22};
 
 	strcpy(i.name, "test");
 	strcpy(i.tag, "snap1");
-	i.redundancy = (struct sf_redundancy){ 1, 2 };
+	i.redundancy = (struct sf_redundancy){1, 2};
 	return i;
 }
 
@@ -92,16 +112,20 @@ static void volumes_are_listed_in_the_known_columns(void **state)
 	char row[TEXT_ROW_LEN];
 
 	text_vdi_row(&i, false, row);
-	assert_string_equal(row, "s test         1   12 MB  4.0 MB  0.0 MB 2026-11-22 17:02   7c2b25      3         snap1  22");
+	assert_string_equal(
+		row,
+		"s test         1   12 MB  4.0 MB  0.0 MB 2026-11-22 17:02   7c2b25      3         snap1  22");
 	i.snapshot_id = 0;
 	i.tag[0] = '\0';
 	i.id = 0x7c2b26;
 	i.used_bytes = 0;
 	i.shared_bytes = 4 * MIB;
 	i.created_s += 180;
-	i.redundancy = (struct sf_redundancy){ 4, 2 };
+	i.redundancy = (struct sf_redundancy){4, 2};
 	text_vdi_row(&i, false, row);
-	assert_string_equal(row, "  test         0   12 MB  0.0 MB  4.0 MB 2026-11-22 17:05   7c2b26    4:2                22");
+	assert_string_equal(
+		row,
+		"  test         0   12 MB  0.0 MB  4.0 MB 2026-11-22 17:05   7c2b26    4:2                22");
 	i.created_s = 1795366920;
 	text_vdi_row(&i, true, row);
 	assert_string_equal(row, "= test 0 12582912 0 4194304 1795366920 7c2b26 4:2  22");
@@ -128,7 +152,7 @@ static void white_space_in_raw_names_is_escaped(void **state)
 
 static struct sf_node node(uint16_t port)
 {
-	struct sf_node n = { .port = port, .weight = 128, .up = true };
+	struct sf_node n = {.port = port, .weight = 128, .up = true};
 
 	strcpy(n.address, "127.0.0.1");
 	return n;
@@ -163,8 +187,8 @@ static void space_is_listed_in_the_known_columns(void **state)
 
 static void an_epoch_lists_the_nodes_that_are_up(void **state)
 {
-	struct sf_node nodes[] = { node(7000), node(7001), node(7002) };
-	struct sf_map map = { .node_count = 3, .nodes = nodes };
+	struct sf_node nodes[] = {node(7000), node(7001), node(7002)};
+	struct sf_map map = {.node_count = 3, .nodes = nodes};
 	char *text;
 
 	nodes[0].up = false;

@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#include "client/lib/inode.h"
+#include "include/sheepfold.h"
+#include "lib/base/mem.h"
+#include "tests/unit/client_fake.h"
+
+enum { MIB = 1 << 20, VOLUME = 24 * MIB };
+
+struct fixture {
+	struct fake fake;
+	struct sf_cluster *cluster;
+};
+
+static int setup(void **state)
+{
+	struct fixture *t = xcalloc(1, sizeof(*t));
+	struct sf_options o = {.address = "127.0.0.1", .timeout_ms = 20000};
+
+	fake_start(&t->fake, 2, 1);
+	o.port = t->fake.nodes[0].port;
+	assert_int_equal(sf_connect(&o, &t->cluster), 0);
+	*state = t;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct fixture *t = *state;
+
+	sf_disconnect(t->cluster);
+	fake_stop(&t->fake);
+	free(t);
+	return 0;
+}
+
+static struct sf_volume *volume_make(struct fixture *t, const char *name, uint64_t size)
+{
+	struct sf_volume_options o = {.size_bytes = size};
+	struct sf_volume *v;
+
+	assert_int_equal(sf_volume_create(t->cluster, name, &o), 0);
+	assert_int_equal(sf_volume_open(t->cluster, name, &v), 0);
+	return v;
+}
+
+static void an_operation_ends_when_its_time_is_over(void **state)
+{
+	struct fixture *t = *state;
+	struct sf_options o = {
+		.address = "127.0.0.1", .port = t->fake.nodes[1].port, .timeout_ms = 700};
+	struct sf_cluster *c;
+	struct sf_volume *v;
+	uint8_t byte = 1;
+
+	sf_volume_close(volume_make(t, "a", VOLUME));
+	assert_int_equal(sf_connect(&o, &c), 0);
+	assert_int_equal(sf_volume_open(c, "a", &v), 0);
+	t->fake.answer_again = 1000000;
+	assert_int_equal(sf_write(v, &byte, 1, 0), -ETIMEDOUT);
+	t->fake.answer_again = 0;
+	t->fake.never_answer = 1;
+	assert_int_equal(sf_write(v, &byte, 1, 0), -ETIMEDOUT);
+	assert_int_equal(sf_write(v, &byte, 1, 0), 0);
+	sf_volume_close(v);
+	sf_disconnect(c);
+}
+
+static void an_answer_that_never_comes_is_asked_for_again(void **state)
+{
+	struct fixture *t = *state;
+	struct sf_volume *v = volume_make(t, "a", VOLUME);
+	uint8_t byte = 7, back = 0;
+
+	t->fake.never_answer = 1;
+	assert_int_equal(sf_write(v, &byte, 1, 5), 0);
+	assert_int_equal(t->fake.never_answer, 0);
+	assert_int_equal(sf_read(v, &back, 1, 5), 0);
+	assert_int_equal(back, 7);
+	sf_volume_close(v);
+}
+
+#define CASE(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		CASE(an_operation_ends_when_its_time_is_over),
+		CASE(an_answer_that_never_comes_is_asked_for_again),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
