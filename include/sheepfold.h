@@ -225,6 +225,7 @@ struct sf_status {
 	uint64_t objects_unfound;
 	uint32_t min_redundancy;                 /* the smallest r with an object in it */
 	uint64_t objects_missing, bytes_missing; /* still to rebuild */
+	uint64_t objects_blocked; /* of those missing: the disk that should take the shard is full */
 	uint64_t recovered_objects, recovered_bytes, recovery_rate_bytes_s;
 	uint64_t recovery_eta_s; /* ~0: unknown */
 	uint64_t recovery_running_ms;

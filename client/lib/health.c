@@ -47,14 +47,15 @@ void health_count_map(struct sf_status *s, const struct map *map)
 		s->pgs_total += map->pools[i].pg_count;
 }
 
-/* PGs of which no primary speaks: without one they are down, with silent or changing ones they are not known. */
+/* PGs of which no primary speaks: without one they are down, with silent or changing ones they are
+ * not known. */
 static void count_unreported(struct sf_status *s)
 {
 	uint64_t reported = (uint64_t)s->pgs_clean + s->pgs_degraded + s->pgs_recovering +
 	                    s->pgs_peering + s->pgs_halted + s->pgs_down;
 	uint32_t unreported = reported < s->pgs_total ? s->pgs_total - (uint32_t)reported : 0;
 
-	if (s->nodes_silent > 0)
+	if (s->nodes_silent > 0 || s->nodes_up == s->nodes_total)
 		s->pgs_peering += unreported;
 	else
 		s->pgs_down += unreported;
@@ -63,8 +64,8 @@ static void count_unreported(struct sf_status *s)
 static enum sf_health judge(const struct sf_status *s, const struct map *map)
 {
 	bool clean = s->pgs_clean >= s->pgs_total && s->objects_missing == 0;
-	bool rebuilding =
-		s->pgs_recovering > 0 || (s->objects_missing > 0 && s->recovery_rate_bytes_s > 0);
+	bool rebuilding = s->objects_missing > s->objects_blocked ||
+	                  (s->pgs_recovering > 0 && s->objects_blocked == 0);
 
 	if (s->objects_unfound > 0)
 		return SF_HEALTH_LOST;
@@ -77,7 +78,7 @@ static enum sf_health judge(const struct sf_status *s, const struct map *map)
 	return rebuilding || s->pgs_peering > 0 ? SF_HEALTH_RECOVERING : SF_HEALTH_DEGRADED;
 }
 
-/* ---- Advice ------------------------------------------------------------------------------------ */
+/* ---- Advice ---- */
 
 struct text {
 	char *out;
@@ -138,8 +139,8 @@ static bool grace_left(const struct map *map, uint64_t now_s, uint32_t *ret_wait
 	return waiting > 0;
 }
 
-/* The first few nodes that are down. */
-static const char *down_list(const struct map *map, char *text, size_t size)
+/* The first few nodes that have none of these flags. */
+static const char *down_list(const struct map *map, uint32_t without, char *text, size_t size)
 {
 	size_t len = 0;
 	uint32_t more = 0;
@@ -148,7 +149,7 @@ static const char *down_list(const struct map *map, char *text, size_t size)
 	for (uint32_t i = 0; i < map->node_count; i++) {
 		const struct map_node *n = &map->nodes[i];
 
-		if (n->flags & NODE_UP)
+		if (n->flags & without)
 			continue;
 		if (len > 90) {
 			more++;
@@ -171,7 +172,7 @@ static void advise_down(struct text *t, const struct sf_status *s, const struct 
 
 	if (down == 0)
 		return;
-	down_list(map, names, sizeof(names));
+	down_list(map, NODE_UP, names, sizeof(names));
 	if (s->health == SF_HEALTH_LOST || s->pgs_down > 0) {
 		say(t, "%u node%s down (%.200s): start %s again.", down,
 		    down == 1 ? " is" : "s are", names, down == 1 ? "it" : "them");
@@ -179,6 +180,7 @@ static void advise_down(struct text *t, const struct sf_status *s, const struct 
 	}
 	if (!grace_left(map, now_s, &waiting, &left))
 		return;
+	down_list(map, NODE_UP | NODE_OUT, names, sizeof(names));
 	if (left == 0)
 		say(t,
 		    "%u node%s down (%.150s) and the grace period is over; rebuilding is about to begin.",
@@ -194,6 +196,11 @@ static void advise_down(struct text *t, const struct sf_status *s, const struct 
 static void advise_room(struct text *t, const struct sf_status *s)
 {
 	uint32_t known = 0, full = 0;
+
+	if (s->objects_blocked > 0)
+		say(t,
+		    "%llu objects cannot be rebuilt: the disks that should take them have no room.",
+		    (unsigned long long)s->objects_blocked);
 
 	for (uint32_t i = 0; i < s->disk_count; i++) {
 		const struct sf_disk *d = &s->disks[i];
@@ -265,14 +272,15 @@ void health_judge(struct sf_status *s, const struct map *map, uint64_t now_s)
 {
 	count_unreported(s);
 	s->min_redundancy = min_redundancy(s);
-	/* A rate over the last seconds is not known at once: until then, the mean since the beginning. */
+	/* A rate over the last seconds is not known at once: until then, the mean since the
+	 * beginning. */
 	if (s->recovery_rate_bytes_s == 0 && s->recovery_running_ms >= 100)
 		s->recovery_rate_bytes_s = (uint64_t)((double)s->recovered_bytes * 1000 /
 		                                      (double)s->recovery_running_ms);
 	s->recovery_eta_s = ~0ull;
 	if (s->bytes_missing == 0)
 		s->recovery_eta_s = 0;
-	else if (s->recovery_rate_bytes_s > 0)
+	else if (s->objects_blocked == 0 && s->recovery_rate_bytes_s > 0)
 		s->recovery_eta_s = div_up(s->bytes_missing, s->recovery_rate_bytes_s);
 	s->health = judge(s, map);
 	advise(s, map, now_s);

@@ -74,6 +74,7 @@ static void merge_node(struct sf_status *s, const Sf__NodeStatus *in,
 	add64(&s->objects_unfound, in->objects_unfound);
 	add64(&s->objects_missing, in->objects_missing);
 	add64(&s->bytes_missing, in->bytes_missing);
+	add64(&s->objects_blocked, in->objects_blocked);
 	add64(&s->recovered_objects, in->recovered_objects);
 	add64(&s->recovered_bytes, in->recovered_bytes);
 	add64(&s->recovery_rate_bytes_s, in->recovery_rate_bytes_s);

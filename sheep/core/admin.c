@@ -58,7 +58,7 @@ void admin_handle(struct node *node, uint64_t conn, struct msg *msg)
 	list_push(&node->admin, &w->link);
 	if (ask->verb == SF__ADMIN_REQUEST__VERB__KILL) {
 		admin_answer(node, w, RES_OK);
-		node_exit(node, "killed by an operator");
+		node_exit(node, 0, "killed by an operator");
 	}
 }
 

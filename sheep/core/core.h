@@ -331,7 +331,7 @@ void node_take_map(struct node *node, struct map *map);
 void node_take_adopted(struct node *node, int result);
 const struct epoch_rec *node_epoch(const struct node *node, uint32_t epoch);
 /* Asks the driver to end us. Once. */
-void node_exit(struct node *node, const char *why);
+void node_exit(struct node *node, int status, const char *why);
 void epochs_drop(struct node *node);
 struct pg_slot *node_pg_slot(struct node *node, uint32_t pool, uint32_t pg);
 struct pg *node_find_pg(struct node *node, uint32_t pool, uint32_t pg); /* we are its primary; else NULL */

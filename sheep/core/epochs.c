@@ -206,19 +206,21 @@ static void adopt_start(struct node *node, const struct map *map)
 	node->adopting = true;
 }
 
-void node_exit(struct node *node, const char *why)
+void node_exit(struct node *node, int status, const char *why)
 {
 	if (node->exiting)
 		return;
 	node->exiting = true;
-	effect_add(node, EFF_EXIT)->text = why;
+	struct effect *fx = effect_add(node, EFF_EXIT);
+	fx->text = why;
+	fx->status = status;
 }
 
 /* A map of another cluster than before: our directory is foreign, or the cluster was formatted anew. */
 static bool take_other_cluster(struct node *node, const struct map *map)
 {
 	if (!node->map && node->cluster) {
-		node_exit(node, "this directory belongs to another cluster; use an empty one");
+		node_exit(node, 1, "this directory belongs to another cluster; use an empty one");
 		return false;
 	}
 	epochs_drop(node);
@@ -252,13 +254,13 @@ void node_take_map(struct node *node, struct map *map)
 	const struct map_node *self = map_find_node(map, node->config.info.id);
 	if ((map->flags & MAP_SHUTDOWN) && self && (self->flags & NODE_UP) &&
 	    self->incarnation == node->config.info.incarnation)
-		node_exit(node, "the cluster was shut down");
+		node_exit(node, 0, "the cluster was shut down");
 }
 
 void node_take_adopted(struct node *node, int result)
 {
 	if (result < 0) {
-		node_exit(node, "the disks could not be prepared for the cluster");
+		node_exit(node, 1, "the disks could not be prepared for the cluster");
 		return;
 	}
 	node->adopting = false;

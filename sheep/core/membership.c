@@ -244,7 +244,7 @@ void membership_tick(struct node *node)
 	if (!node->live_known || node->exiting)
 		return;
 	if (!node->map && node->leaving) {
-		node_exit(node, "asked to stop");
+		node_exit(node, 0, "asked to stop");
 		return;
 	}
 	if (!node->map) {
@@ -257,7 +257,7 @@ void membership_tick(struct node *node)
 		return;
 	if (node->leaving) {
 		if (propose_leave(node))
-			node_exit(node, "left the cluster");
+			node_exit(node, 0, "left the cluster");
 		return;
 	}
 	if (propose_self(node) || propose_failed_disk(node) || admin_next_event(node))

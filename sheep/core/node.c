@@ -24,6 +24,8 @@ struct node *node_create(const struct node_config *config)
 	node->config = *config;
 	node->log = config->log;
 	node->cluster = config->info.cluster;
+	/* An answer to a call of our former incarnation must not be taken for one of ours. */
+	node->next_call = config->info.incarnation << 20;
 	htab_init(&node->calls);
 	list_init(&node->loose_calls);
 	list_init(&node->disk_out);

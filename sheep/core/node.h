@@ -97,7 +97,7 @@ enum effect_type {
 	EFF_COMPUTE, /* compute_job */
 	EFF_PROPOSE, /* map (one reference handed over); expected_epoch, expected_cluster: what the register must hold (0, 0: nothing) */
 	EFF_ADOPT,   /* cluster: stamp the stores with it; wipe: they held another cluster's data (reformat), drop that first */
-	EFF_EXIT,    /* leave the live set and exit 0; text says why */
+	EFF_EXIT,    /* leave the live set and exit with `status`; text says why */
 };
 
 struct effect {
@@ -112,6 +112,7 @@ struct effect {
 	struct disk_job *disk_job;
 	struct compute_job *compute_job;
 	const char *text;
+	int status;
 };
 
 struct effects {

@@ -26,7 +26,7 @@ static void recovery_end(struct node *node, struct op *op)
 	pg->running--;
 	op_finish(node, op, RES_OK);
 	if (m->need) {
-		missing_requeue(node, m);
+		missing_requeue(node, m); /* full or failing: later */
 		if (m->blocked_until > node->now && !list_empty(&m->queue)) {
 			list_remove(&m->queue);
 			list_push(&node->blocked, &m->queue);

@@ -46,6 +46,7 @@ static void count_missing(const struct pg *pg, Sf__NodeStatus *s)
 			continue;
 		s->objects_by_redundancy[missing_redundancy(m)]++;
 		s->objects_missing++;
+		s->objects_blocked += m->full;
 		s->bytes_missing += m->size * __builtin_popcountll(m->need);
 	}
 }

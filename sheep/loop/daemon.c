@@ -24,6 +24,8 @@
 enum {
 	TICK_MS = 50,
 	LEAVE_MS = 3000,            /* an orderly leave waits this long for its epoch */
+	LINGER_MS = 200,            /* for last answers to reach their clients */
+	JOIN_MS = 10000,            /* a start that is no member by then has failed */
 	POOL_KEEP_BYTES = 32 << 20,
 };
 
@@ -45,9 +47,10 @@ struct daemon {
 	struct list computed;       /* done in place, not yet told to the node */
 	uint32_t adopting;          /* disks that have not answered yet */
 	int adopt_result;
-	bool stopping;
+	bool joined, stopping;
 	int exit_status;
-	ev_timer tick, leave;
+	char stop_why[DAEMON_TEXT_LEN];
+	ev_timer tick, leave, linger, join;
 	ev_prepare before_wait;
 	ev_idle unsent; /* active while a step's effects await before_wait: keeps the loop from waiting */
 	ev_signal term, intr;
@@ -68,7 +71,11 @@ static void daemon_stop(struct daemon *d, int status, const char *why)
 	log_info(d->log, "stopping: %s", why);
 	d->stopping = true;
 	d->exit_status = status;
-	ev_break(d->loop, EVBREAK_ALL);
+	snprintf(d->stop_why, sizeof(d->stop_why), "%s", why);
+	if (d->joined)
+		ev_timer_start(d->loop, &d->linger);
+	else
+		ev_break(d->loop, EVBREAK_ALL);
 }
 
 /* ---- Effects ---- */
@@ -145,8 +152,7 @@ static void effect_run(struct daemon *d, struct effect *fx)
 		effect_adopt(d, fx->cluster);
 		break;
 	case EFF_EXIT:
-		net_flush(d->net);
-		daemon_stop(d, 0, fx->text);
+		daemon_stop(d, fx->status, fx->text);
 		break;
 	}
 }
@@ -237,7 +243,13 @@ static void on_live(void *arg, const struct node_info *nodes, uint32_t count)
 
 static void on_lease(void *arg, uint64_t proven_ms, uint32_t lease_ms)
 {
-	daemon_step(arg, (struct event){.type = EV_LEASE, .lease_until_ms = proven_ms + lease_ms});
+	struct daemon *d = arg;
+
+	daemon_step(d, (struct event){.type = EV_LEASE, .lease_until_ms = proven_ms + lease_ms});
+	if (!d->joined && !d->stopping) { /* daemon_create waits for this */
+		d->joined = true;
+		ev_break(d->loop, EVBREAK_ALL);
+	}
 }
 
 static void on_proposed(void *arg, int result)
@@ -303,6 +315,18 @@ static void on_leave_timeout(struct ev_loop *loop, ev_timer *w, int revents)
 {
 	(void)loop, (void)revents;
 	daemon_stop(w->data, 0, "asked to stop; the others will notice that this node is gone");
+}
+
+static void on_linger(struct ev_loop *loop, ev_timer *w, int revents)
+{
+	(void)w, (void)revents;
+	ev_break(loop, EVBREAK_ALL);
+}
+
+static void on_join_timeout(struct ev_loop *loop, ev_timer *w, int revents)
+{
+	(void)loop, (void)revents;
+	daemon_stop(w->data, 1, "did not become a member in time");
 }
 
 static void on_signal(struct ev_loop *loop, ev_signal *w, int revents)
@@ -466,14 +490,29 @@ static void start_watchers(struct daemon *d)
 {
 	ev_timer_init(&d->tick, on_tick, TICK_MS / 1000., TICK_MS / 1000.);
 	ev_timer_init(&d->leave, on_leave_timeout, LEAVE_MS / 1000., 0.);
+	ev_timer_init(&d->linger, on_linger, LINGER_MS / 1000., 0.);
+	ev_timer_init(&d->join, on_join_timeout, JOIN_MS / 1000., 0.);
 	ev_prepare_init(&d->before_wait, daemon_before_wait);
 	ev_signal_init(&d->term, on_signal, SIGTERM);
 	ev_signal_init(&d->intr, on_signal, SIGINT);
 	d->tick.data = d->leave.data = d->before_wait.data = d->term.data = d->intr.data = d;
+	d->linger.data = d->join.data = d;
 	ev_timer_start(d->loop, &d->tick);
 	ev_prepare_start(d->loop, &d->before_wait);
 	ev_signal_start(d->loop, &d->term);
 	ev_signal_start(d->loop, &d->intr);
+}
+
+/* A start counts as made once the driver has shown us the maps and proved that we are a member. */
+static int wait_joined(struct daemon *d, char text[DAEMON_TEXT_LEN])
+{
+	ev_timer_start(d->loop, &d->join);
+	ev_run(d->loop, 0);
+	ev_timer_stop(d->loop, &d->join);
+	if (d->joined)
+		return 0;
+	memcpy(text, d->stop_why, DAEMON_TEXT_LEN);
+	return -EINVAL;
 }
 
 int daemon_create(const struct daemon_options *options, struct daemon **ret, char text[DAEMON_TEXT_LEN])
@@ -499,11 +538,14 @@ int daemon_create(const struct daemon_options *options, struct daemon **ret, cha
 		open_node(d);
 		rc = open_member(d, text);
 	}
+	if (rc == 0) {
+		start_watchers(d);
+		rc = wait_joined(d, text);
+	}
 	if (rc < 0) {
 		daemon_destroy(d);
 		return rc;
 	}
-	start_watchers(d);
 	*ret = d;
 	return 0;
 }

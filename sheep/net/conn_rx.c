@@ -47,7 +47,8 @@ static uint32_t head_max(const struct conn *c)
 /* What a client may ask; everything else is between nodes. */
 static bool client_type_ok(const struct msg *m)
 {
-	return !m->reply && m->type > MSG_HELLO && m->type < MSG_SHARD_PREPARE;
+	/* SHARD_STAT lets a client see where an object's shards are. */
+	return !m->reply && ((m->type > MSG_HELLO && m->type < MSG_SHARD_PREPARE) || m->type == MSG_SHARD_STAT);
 }
 
 /* Hands a decoded message on. */
