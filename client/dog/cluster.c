@@ -11,7 +11,7 @@
 #include "client/dog/json.h"
 #include "client/dog/text.h"
 
-/* ---- format ------------------------------------------------------------------------------------ */
+/* ---- format ---- */
 
 static int format_options(struct dog *dog, struct sf_format_options *o)
 {
@@ -83,7 +83,7 @@ static int cluster_format(struct dog *dog, int argc, char **argv)
 	return DOG_OK;
 }
 
-/* ---- info -------------------------------------------------------------------------------------- */
+/* ---- info ---- */
 
 static const char *status_sentence(const struct sf_map *map, enum sf_health health)
 {
@@ -205,7 +205,7 @@ static int cluster_info(struct dog *dog, int argc, char **argv)
 	return DOG_OK;
 }
 
-/* ---- The others -------------------------------------------------------------------------------- */
+/* ---- The others ---- */
 
 static int cluster_shutdown(struct dog *dog, int argc, char **argv)
 {

@@ -8,8 +8,8 @@
 #include "include/sheepfold.h"
 
 /*
- * dog NOUN VERB [options] [args]. Each noun has a table of verbs, which is where help, usage and option parsing come
- * from; a verb's function gets its arguments with the options taken out.
+ * dog NOUN VERB [options] [args]. Each noun has a table of verbs, which is where help, usage and
+ * option parsing come from; a verb's function gets its arguments with the options taken out.
  */
 enum dog_exit {
 	DOG_OK = 0,

@@ -6,7 +6,8 @@
 
 #include "include/sheepfold.h"
 
-/* What --json prints. Ids of 64 bits are hexadecimal strings: not every reader of JSON has integers. */
+/* What --json prints. Ids of 64 bits are hexadecimal strings: not every reader of JSON has
+ * integers. */
 
 json_t *json_volume(const struct sf_volume_info *info);
 json_t *json_node(uint32_t id, const struct sf_node *node);

@@ -26,7 +26,7 @@ static const char *const later[] = {
 /* Common options in front of the verb's: their values as getopt gives them. */
 enum { OPT_JSON = 1000, OPT_VERB = 2000 };
 
-/* ---- What verbs use ---------------------------------------------------------------------------- */
+/* ---- What verbs use ---- */
 
 const char *option_get(const struct dog *dog, const char *name)
 {
@@ -95,7 +95,7 @@ int dog_connect(struct dog *dog)
 	return 0;
 }
 
-/* ---- Finding noun and verb --------------------------------------------------------------------- */
+/* ---- Finding noun and verb ---- */
 
 static const struct dog_noun *noun_find(const char *name)
 {
@@ -167,7 +167,7 @@ static int command_find(struct dog *dog, int argc, char **argv, int *ret_skip)
 	return -1;
 }
 
-/* ---- Options ----------------------------------------------------------------------------------- */
+/* ---- Options ---- */
 
 enum { COMMON_OPTIONS = 7, LONG_MAX = COMMON_OPTIONS + DOG_OPTIONS_MAX + 1, SHORT_MAX = 64 };
 

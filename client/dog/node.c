@@ -10,7 +10,7 @@
 #include "client/dog/node_view.h"
 #include "client/dog/text.h"
 
-/* ---- Living nodes ------------------------------------------------------------------------------ */
+/* ---- Living nodes ---- */
 
 int node_view_get(struct dog *dog, struct node_view *ret)
 {
@@ -35,7 +35,7 @@ void node_view_fini(struct node_view *view)
 	sf_map_free(view->map);
 }
 
-/* ---- list -------------------------------------------------------------------------------------- */
+/* ---- list ---- */
 
 static int node_list(struct dog *dog, int argc, char **argv)
 {
@@ -63,7 +63,7 @@ static int node_list(struct dog *dog, int argc, char **argv)
 	return code;
 }
 
-/* ---- info -------------------------------------------------------------------------------------- */
+/* ---- info ---- */
 
 struct space {
 	uint64_t size, used, avail;
@@ -172,7 +172,7 @@ static int node_info(struct dog *dog, int argc, char **argv)
 	return code;
 }
 
-/* ---- md ---------------------------------------------------------------------------------------- */
+/* ---- md ---- */
 
 static void md_print_node(const struct dog *dog, const struct sf_status *status, uint64_t node)
 {
@@ -245,7 +245,7 @@ static int node_md(struct dog *dog, int argc, char **argv)
 	return code;
 }
 
-/* ---- kill -------------------------------------------------------------------------------------- */
+/* ---- kill ---- */
 
 static int node_kill(struct dog *dog, int argc, char **argv)
 {

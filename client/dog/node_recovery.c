@@ -18,7 +18,7 @@ static double percent_of(uint64_t done, uint64_t total)
 	return total ? (double)done * 100 / (double)total : 100;
 }
 
-/* ---- Once -------------------------------------------------------------------------------------- */
+/* ---- Once ---- */
 
 static const struct sf_node_progress *progress_of(const struct sf_status *status, uint64_t node)
 {
@@ -59,7 +59,7 @@ static int recovery_list(struct dog *dog, const struct node_view *view,
 	return DOG_OK;
 }
 
-/* ---- Until it is done -------------------------------------------------------------------------- */
+/* ---- Until it is done ---- */
 
 static void follow_print(const struct sf_status *s)
 {
@@ -83,7 +83,8 @@ static bool is_over(const struct sf_status *s)
 	return s->health == SF_HEALTH_OK || s->health == SF_HEALTH_UNFORMATTED;
 }
 
-/* Nothing rebuilds, and nothing will by itself: neither under way nor waiting for the grace period. */
+/* Nothing rebuilds, and nothing will by itself: neither under way nor waiting for the grace period.
+ */
 static bool is_stuck(const struct sf_status *s)
 {
 	return s->health != SF_HEALTH_RECOVERING && s->nodes_total - s->nodes_up <= s->nodes_out;

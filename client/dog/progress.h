@@ -5,7 +5,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* A bar on standard error, drawn only when that is a terminal, and not too often. Any one thread. */
+/* A bar on standard error, drawn only when that is a terminal, and not too often. Any one thread.
+ */
 struct progress {
 	bool on;
 	uint64_t total; /* 0: not known */

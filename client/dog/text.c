@@ -7,7 +7,7 @@
 #include <string.h>
 #include <time.h>
 
-/* ---- Reading ----------------------------------------------------------------------------------- */
+/* ---- Reading ---- */
 
 /* Digits at the start of text; *ret_rest is what follows. */
 static int digits_parse(const char *text, uint64_t max, uint64_t *ret, const char **ret_rest)
@@ -83,7 +83,7 @@ int text_parse_duration_ms(const char *text, uint32_t *ret)
 	return -EINVAL;
 }
 
-/* ---- Values ------------------------------------------------------------------------------------ */
+/* ---- Values ---- */
 
 const char *text_size(uint64_t bytes, bool raw, char text[TEXT_SIZE_LEN])
 {
@@ -140,7 +140,7 @@ const char *text_span(uint64_t s, char text[TEXT_SIZE_LEN])
 	return text;
 }
 
-/* ---- Rows -------------------------------------------------------------------------------------- */
+/* ---- Rows ---- */
 
 /* Scripts split lines at spaces. */
 static void name_escape(const char *name, char out[2 * SF_NAME_MAX + 2])

@@ -43,7 +43,8 @@ void text_recovery_row(uint32_t id, const struct sf_node *node, double percent, 
 /* One line of `node info` (path NULL) or `node md info`; label: "%2d" of an id, or "Total". */
 void text_space_row(const char *label, uint64_t size, uint64_t used, uint64_t avail,
                     const char *path, bool raw, char row[TEXT_ROW_LEN]);
-/* What `cluster info` says after the time and version of an epoch: "[HOST:PORT:V-NODES, ...]", malloc'ed. */
+/* What `cluster info` says after the time and version of an epoch: "[HOST:PORT:V-NODES, ...]",
+ * malloc'ed. */
 char *text_epoch_nodes(const struct sf_map *map);
 
 #endif

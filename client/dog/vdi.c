@@ -43,7 +43,7 @@ static int size_parse(const char *text, uint64_t *ret)
 	return 0;
 }
 
-/* ---- create, delete, resize -------------------------------------------------------------------- */
+/* ---- create, delete, resize ---- */
 
 static int create_options(struct dog *dog, struct sf_volume_options *o)
 {
@@ -122,7 +122,7 @@ static int vdi_resize(struct dog *dog, int argc, char **argv)
 	return err < 0 ? vdi_fail(err, "resize", argv[0]) : DOG_OK;
 }
 
-/* ---- list -------------------------------------------------------------------------------------- */
+/* ---- list ---- */
 
 static bool is_listed(const struct sf_volume_info *list, size_t count, const char *name)
 {
@@ -170,7 +170,7 @@ static int vdi_list(struct dog *dog, int argc, char **argv)
 	return code;
 }
 
-/* ---- read, write ------------------------------------------------------------------------------- */
+/* ---- read, write ---- */
 
 /* NAME [OFFSET [LENGTH]]; *ret_len is UINT64_MAX when it is not given. */
 static int range_parse(int argc, char **argv, uint64_t *ret_offset, uint64_t *ret_len)
@@ -227,7 +227,7 @@ static int vdi_write(struct dog *dog, int argc, char **argv)
 	return vdi_transfer(dog, argc, argv, true);
 }
 
-/* ---- check, object ----------------------------------------------------------------------------- */
+/* ---- check, object ---- */
 
 static int vdi_check(struct dog *dog, int argc, char **argv)
 {

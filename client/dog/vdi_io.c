@@ -133,7 +133,7 @@ static void widen_pipe(int fd)
 	(void)fcntl(fd, F_SETPIPE_SZ, PIPE_BYTES); /* not a pipe: nothing happens */
 }
 
-/* ---- Writing ----------------------------------------------------------------------------------- */
+/* ---- Writing ---- */
 
 /* As much of len bytes as there is; fewer only at the end of the input. -errno. */
 static int64_t input_read(uint8_t *data, uint64_t len)
@@ -255,7 +255,7 @@ int vdi_io_write(struct sf_volume *volume, const char *name, uint64_t offset, ui
 	return code;
 }
 
-/* ---- Reading ----------------------------------------------------------------------------------- */
+/* ---- Reading ---- */
 
 static int output_write(const uint8_t *data, uint64_t len)
 {

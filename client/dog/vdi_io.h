@@ -7,9 +7,9 @@
 #include "include/sheepfold.h"
 
 /*
- * Streams between a volume and standard input or output. Memory is a ring of page-aligned pieces, one object long and
- * used again and again; many are under way while the next is read or written here.
- * An exit code; errors have been printed.
+ * Streams between a volume and standard input or output. Memory is a ring of page-aligned pieces,
+ * one object long and used again and again; many are under way while the next is read or written
+ * here. An exit code; errors have been printed.
  */
 
 /* len UINT64_MAX: until the input ends; then more input than room is an error. */

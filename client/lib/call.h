@@ -14,7 +14,8 @@
 int call_request(struct sf_cluster *cluster, struct request *req);
 
 /* Many at once: batch_take gives a free slot (waits while all are busy), batch_submit sends it off,
- * batch_wait waits for all. `done` runs on the I/O thread, one at a time, in any order; the slot is free after it. */
+ * batch_wait waits for all. `done` runs on the I/O thread, one at a time, in any order; the slot is
+ * free after it. */
 struct batch_slot {
 	struct request req; /* to be filled; req.done is the batch's own */
 	struct list link;

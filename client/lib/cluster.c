@@ -41,7 +41,7 @@ bool cluster_is_io_thread(const struct sf_cluster *cluster)
 	return pthread_equal(pthread_self(), cluster->thread);
 }
 
-/* ---- Tasks ------------------------------------------------------------------------------------- */
+/* ---- Tasks ---- */
 
 void cluster_post(struct sf_cluster *cluster, struct task *task)
 {
@@ -113,7 +113,7 @@ uint64_t cluster_random(struct sf_cluster *cluster)
 	return value;
 }
 
-/* ---- The loop ---------------------------------------------------------------------------------- */
+/* ---- The loop ---- */
 
 static bool take_submitted(struct sf_cluster *c)
 {
@@ -235,7 +235,7 @@ static void *thread_main(void *arg)
 	return NULL;
 }
 
-/* ---- Connect and disconnect -------------------------------------------------------------------- */
+/* ---- Connect and disconnect ---- */
 
 static void seed_add(struct sf_cluster *c, const struct addrinfo *info)
 {

@@ -17,9 +17,10 @@
 #include "lib/place/place.h"
 
 /*
- * A cluster handle. Its I/O thread owns everything but `submitted` and `stopping`, which have the lock.
- * Other threads hand it tasks; what runs on the I/O thread hands over tasks too (never calls across), so that
- * connections and volumes are entered from the loop alone, and callbacks cannot re-enter them.
+ * A cluster handle. Its I/O thread owns everything but `submitted` and `stopping`, which have the
+ * lock. Other threads hand it tasks; what runs on the I/O thread hands over tasks too (never calls
+ * across), so that connections and volumes are entered from the loop alone, and callbacks cannot
+ * re-enter them.
  */
 struct endpoint {
 	char addr[ADDR_LEN];
@@ -74,7 +75,7 @@ void cluster_post(struct sf_cluster *cluster, struct task *task);
 void cluster_run(struct sf_cluster *cluster, void (*fn)(struct sf_cluster *, void *arg), void *arg);
 bool cluster_is_io_thread(const struct sf_cluster *cluster);
 
-/* ---- On the I/O thread ------------------------------------------------------------------------- */
+/* ---- On the I/O thread ---- */
 
 /* Asks some daemon for the newest map, unless that is under way or was just done. */
 void cluster_refresh_map(struct sf_cluster *cluster);
@@ -82,9 +83,10 @@ void cluster_refresh_map(struct sf_cluster *cluster);
 const struct map_node *cluster_primary(const struct sf_cluster *cluster, uint32_t pool,
                                        uint32_t pg);
 
-/* ---- On other threads -------------------------------------------------------------------------- */
+/* ---- On other threads ---- */
 
-/* A copy of the newest map the handle has, for the calling thread (map_unref); NULL: not formatted. */
+/* A copy of the newest map the handle has, for the calling thread (map_unref); NULL: not formatted.
+ */
 struct map *cluster_map_copy(struct sf_cluster *cluster);
 /* A random number, from any thread but the I/O thread. */
 uint64_t cluster_random(struct sf_cluster *cluster);

@@ -27,7 +27,7 @@ enum {
 	SEND_IOVS = 32,
 };
 
-/* ---- Opening and closing ----------------------------------------------------------------------- */
+/* ---- Opening and closing ---- */
 
 static int address_of(const char *addr, uint16_t port, struct sockaddr_storage *ret,
                       socklen_t *ret_len)
@@ -197,7 +197,7 @@ bool conn_check_time(struct conn *conn, uint64_t now_ms)
 	return false;
 }
 
-/* ---- Sending ----------------------------------------------------------------------------------- */
+/* ---- Sending ---- */
 
 void conn_enqueue(struct conn *conn, struct request *req)
 {

@@ -14,11 +14,12 @@
 struct sf_cluster;
 
 /*
- * One TCP connection to one daemon: connect, HELLO, then frames both ways. It owns nothing of the requests it carries;
- * when it breaks it hands all of them back (request_lost) and is freed.
+ * One TCP connection to one daemon: connect, HELLO, then frames both ways. It owns nothing of the
+ * requests it carries; when it breaks it hands all of them back (request_lost) and is freed.
  *
- * Payloads go out from the caller's memory and come in to it: a reply's head is decoded first, which tells the
- * request, and with it the place where the payload belongs. Blocks are verified as they arrive.
+ * Payloads go out from the caller's memory and come in to it: a reply's head is decoded first,
+ * which tells the request, and with it the place where the payload belongs. Blocks are verified as
+ * they arrive.
  */
 enum conn_state { CONN_CONNECTING, CONN_HELLO, CONN_READY };
 

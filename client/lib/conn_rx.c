@@ -22,7 +22,7 @@ enum {
 
 #define MALFORMED "the daemon sent something malformed"
 
-/* ---- Whole messages ---------------------------------------------------------------------------- */
+/* ---- Whole messages ---- */
 
 static struct request *request_of_reply(struct conn *conn, const struct msg *m)
 {
@@ -79,7 +79,7 @@ static const char *conn_deliver(struct conn *conn, struct msg *m, uint32_t paylo
 	return NULL;
 }
 
-/* ---- Payloads ---------------------------------------------------------------------------------- */
+/* ---- Payloads ---- */
 
 /* Verifies the blocks that have become complete. */
 static bool payload_check(struct conn *conn)
@@ -116,7 +116,8 @@ static const char *payload_advance(struct conn *conn, uint32_t n)
 	return why;
 }
 
-/* Straight into the reader's memory; what follows the payload goes to the buffer, in the same call. */
+/* Straight into the reader's memory; what follows the payload goes to the buffer, in the same call.
+ */
 static const char *payload_receive(struct conn *conn, ssize_t *ret_asked, ssize_t *ret_n)
 {
 	uint32_t left = conn->payload_len - conn->payload_got, n;
@@ -153,7 +154,8 @@ static void payload_begin(struct conn *conn, const struct msg *m, const struct f
 	conn->in_payload = true;
 	conn->payload_len = sizes->payload_len;
 	conn->payload_got = conn->payload_checked = 0;
-	/* Into a reader's memory only what was asked for; anything else is dropped, conn_deliver complains. */
+	/* Into a reader's memory only what was asked for; anything else is dropped, conn_deliver
+	 * complains. */
 	conn->into = req && req->state == REQ_SENT && req->rx && sizes->payload_len == req->length
 	                     ? req
 	                     : NULL;
@@ -172,7 +174,7 @@ static const char *payload_take_buffered(struct conn *conn)
 	return payload_advance(conn, n);
 }
 
-/* ---- Heads ------------------------------------------------------------------------------------- */
+/* ---- Heads ---- */
 
 /* Room for `need` bytes from in_pos on. */
 static void in_make_room(struct conn *conn, uint32_t need)

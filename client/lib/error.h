@@ -6,8 +6,8 @@
 #include <stdint.h>
 
 /*
- * The sentence behind the last failure in this thread (sf_error). The I/O thread sets it before each
- * callback that reports a failure; synchronous calls carry it over to their caller's thread.
+ * The sentence behind the last failure in this thread (sf_error). The I/O thread sets it before
+ * each callback that reports a failure; synchronous calls carry it over to their caller's thread.
  */
 enum { ERROR_TEXT_LEN = 256 };
 

@@ -10,11 +10,13 @@
 /*
  * Object ids and the inode.
  *
- * Object id, 64 bit: type in the top nibble (data 0, inode 8), 24-bit volume id at bits 32..55, index in bits 0..31.
+ * Object id, 64 bit: type in the top nibble (data 0, inode 8), 24-bit volume id at bits 32..55,
+ * index in bits 0..31.
  *
- * The inode of a volume is a linear byte space cut into objects of the metadata pool's object size (oid index 0, 1, ...):
- * a header of INODE_HEADER_LEN bytes, then the map, 4 bytes (little-endian) per data object: the volume id that
- * owns the object, 0 = not allocated. With 4 MiB objects one inode object describes nearly 4 TiB of volume.
+ * The inode of a volume is a linear byte space cut into objects of the metadata pool's object size
+ * (oid index 0, 1, ...): a header of INODE_HEADER_LEN bytes, then the map, 4 bytes (little-endian)
+ * per data object: the volume id that owns the object, 0 = not allocated. With 4 MiB objects one
+ * inode object describes nearly 4 TiB of volume.
  *
  * Header, little-endian, unused bytes 0:
  *
@@ -37,9 +39,10 @@
  *    80  256 name, NUL-terminated
  *   336  256 tag, NUL-terminated
  *
- * A volume id is the FNV-1a hash of the name modulo 2^24, probing upward while the inode there is another's. So that a
- * deleted volume leaves no hole in front of others, its header stays with INODE_DELETED for as long as the next id is
- * taken. INODE_DELETING: some data objects may still be there; the id is not given out again.
+ * A volume id is the FNV-1a hash of the name modulo 2^24, probing upward while the inode there is
+ * another's. So that a deleted volume leaves no hole in front of others, its header stays with
+ * INODE_DELETED for as long as the next id is taken. INODE_DELETING: some data objects may still be
+ * there; the id is not given out again.
  */
 enum {
 	INODE_HEADER_LEN = 4096,
@@ -62,7 +65,8 @@ struct inode {
 };
 
 void inode_encode(const struct inode *inode, uint8_t bytes[INODE_HEADER_LEN]);
-/* -SF_EFORMAT: not a header, or one whose values no volume can have; ret untouched. -SF_ECORRUPT: checksum. */
+/* -SF_EFORMAT: not a header, or one whose values no volume can have; ret untouched. -SF_ECORRUPT:
+ * checksum. */
 int inode_decode(const uint8_t bytes[INODE_HEADER_LEN], struct inode *ret);
 
 /* "" when the name may be given to a volume, else what is wrong with it. */

@@ -14,12 +14,12 @@
 #include "lib/base/mem.h"
 
 /*
- * Reading and writing. An operation (struct io) is cut at object boundaries into parts; up to `window` of them are
- * under way. A write to an object that the map does not show yet also changes the map, at the same time, and counts
- * as done when both are durable.
+ * Reading and writing. An operation (struct io) is cut at object boundaries into parts; up to
+ * `window` of them are under way. A write to an object that the map does not show yet also changes
+ * the map, at the same time, and counts as done when both are durable.
  *
- * The map says where an object is read from; one that it does not show is asked for all the same, because
- * another client may have written it since: it answers with zeros if not.
+ * The map says where an object is read from; one that it does not show is asked for all the same,
+ * because another client may have written it since: it answers with zeros if not.
  */
 enum io_kind { IO_READ, IO_WRITE, IO_DISCARD, IO_FLUSH, IO_DRAIN };
 
@@ -63,7 +63,7 @@ struct piece piece_first(uint64_t offset, uint64_t len, uint32_t object_shift)
 
 static void io_pump(struct io *io);
 
-/* ---- The end of an operation ------------------------------------------------------------------- */
+/* ---- The end of an operation ---- */
 
 static void io_finish(struct io *io)
 {
@@ -118,7 +118,7 @@ static void io_fail(struct io *io, int err, const char *why)
 	}
 }
 
-/* ---- Parts ------------------------------------------------------------------------------------- */
+/* ---- Parts ---- */
 
 static void part_unhold(struct part *part)
 {
@@ -240,7 +240,7 @@ static void io_pump(struct io *io)
 		io_end(io);
 }
 
-/* ---- Submission -------------------------------------------------------------------------------- */
+/* ---- Submission ---- */
 
 static void io_start(struct task *task)
 {
@@ -306,7 +306,7 @@ void sf_flush_async(struct sf_volume *volume, sf_callback done, void *arg)
 	io_submit(volume, IO_FLUSH, NULL, 0, 0, done, arg);
 }
 
-/* ---- Synchronous ------------------------------------------------------------------------------- */
+/* ---- Synchronous ---- */
 
 struct io_wait {
 	pthread_mutex_t lock;

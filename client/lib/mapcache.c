@@ -17,7 +17,7 @@ enum {
 	MAP_TIMEOUT_MS = 10000,
 };
 
-/* ---- Daemons ----------------------------------------------------------------------------------- */
+/* ---- Daemons ---- */
 
 static void endpoint_add(struct sf_cluster *c, const char *addr, uint16_t port)
 {
@@ -83,7 +83,7 @@ const struct map_node *cluster_primary(const struct sf_cluster *c, uint32_t pool
 	return NULL;
 }
 
-/* ---- Adoption ---------------------------------------------------------------------------------- */
+/* ---- Adoption ---- */
 
 static bool map_is_newer(const struct sf_cluster *c, const struct map *map)
 {
@@ -94,8 +94,8 @@ static bool map_is_newer(const struct sf_cluster *c, const struct map *map)
 	return map->epoch > c->map->epoch;
 }
 
-/* A request under way to a daemon that is down now will not be answered. One is handled at a time, because
- * taking it back may close its connection. */
+/* A request under way to a daemon that is down now will not be answered. One is handled at a time,
+ * because taking it back may close its connection. */
 static bool move_one_from_dead(struct sf_cluster *c)
 {
 	list_each (it, &c->conns) {
@@ -176,7 +176,7 @@ void cluster_refresh_map(struct sf_cluster *c)
 	request_submit(c, req);
 }
 
-/* ---- From other threads ------------------------------------------------------------------------ */
+/* ---- From other threads ---- */
 
 struct fetched {
 	struct map *map;

@@ -13,7 +13,8 @@ void mapcache_set_endpoints(struct sf_cluster *cluster);
 /* This daemon answered: it is asked first from now on. */
 void mapcache_set_home(struct sf_cluster *cluster, const char *addr, uint16_t port);
 
-/* Fetches the newest map and adopts it. From any thread but the I/O thread. -ENODEV: not formatted. */
+/* Fetches the newest map and adopts it. From any thread but the I/O thread. -ENODEV: not formatted.
+ */
 int mapcache_fetch(struct sf_cluster *cluster, uint32_t timeout_ms);
 
 #endif

@@ -49,7 +49,7 @@ static bool request_changes(const struct request *req)
 	       req->type == MSG_OBJ_DELETE;
 }
 
-/* ---- Admission --------------------------------------------------------------------------------- */
+/* ---- Admission ---- */
 
 static bool request_fits(const struct request *req)
 {
@@ -105,7 +105,7 @@ void request_submit(struct sf_cluster *cluster, struct request *req)
 	cluster_post(cluster, &req->task);
 }
 
-/* ---- Leaving the connection -------------------------------------------------------------------- */
+/* ---- Leaving the connection ---- */
 
 /* Forgets this try; the request is in no list of a connection any more. */
 static void request_detach(struct request *req)
@@ -161,7 +161,8 @@ void request_finish(struct request *req, int result, const char *fmt, ...)
 		request_admit_next(c);
 }
 
-/* Between DELAY_MIN_MS and DELAY_MAX_MS, doubling, with jitter so that clients do not come back in step. */
+/* Between DELAY_MIN_MS and DELAY_MAX_MS, doubling, with jitter so that clients do not come back in
+ * step. */
 static void request_delay(struct request *req)
 {
 	struct sf_cluster *c = req->cluster;
@@ -175,7 +176,7 @@ static void request_delay(struct request *req)
 	list_push(&c->delayed, &req->link);
 }
 
-/* ---- Dispatch ---------------------------------------------------------------------------------- */
+/* ---- Dispatch ---- */
 
 static void request_note(struct request *req, const char *text)
 {
@@ -250,7 +251,7 @@ void request_dispatch(struct request *req)
 	conn_enqueue(conn, req);
 }
 
-/* ---- Frames ------------------------------------------------------------------------------------ */
+/* ---- Frames ---- */
 
 static void request_wrap_payload(struct request *req, struct msg *m)
 {
@@ -305,7 +306,7 @@ uint64_t request_frame_len(const struct request *req)
 	return (uint64_t)req->head_len + req->tx_len;
 }
 
-/* ---- Answers ----------------------------------------------------------------------------------- */
+/* ---- Answers ---- */
 
 static void request_keep_reply(struct request *req, struct msg *reply)
 {
@@ -391,8 +392,8 @@ void request_lost(struct request *req, const char *why)
 	request_delay(req);
 }
 
-/* Cheap for the daemon to see twice: changes carry their id, reads change nothing. Checks and listings may
- * take their time. */
+/* Cheap for the daemon to see twice: changes carry their id, reads change nothing. Checks and
+ * listings may take their time. */
 static bool request_may_resend(const struct request *req)
 {
 	return request_changes(req) || req->type == MSG_OBJ_READ;

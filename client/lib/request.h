@@ -17,11 +17,12 @@ struct conn;
 /*
  * One request to one daemon, retried until it has an answer that no retry can change.
  *
- *   submit -> [admission: bytes under way are bounded] -> dispatch: find the daemon, queue on its connection
- *   answered RES_OK or a final refusal                  -> done
- *   answered STALE, NOT_PRIMARY, AGAIN; connection lost -> delayed, then dispatch again (with a newer map)
- *   unanswered for a while                              -> ask for the map; move when the primary moved
- *   timeout_ms after submission                         -> done with -ETIMEDOUT
+ *   submit -> [admission: bytes under way are bounded] -> dispatch: queued for the daemon in charge
+ *   answered RES_OK or a final refusal    -> done
+ *   answered STALE, NOT_PRIMARY, AGAIN    -> delayed, then dispatched again (with a newer map)
+ *   connection lost                       -> the same
+ *   unanswered for a while                -> the map is asked for; moved when the primary moved
+ *   timeout_ms after submission           -> done with -ETIMEDOUT
  *
  * A change keeps its request id (client, seq) through all retries, so that it is applied once.
  * All fields belong to the I/O thread between request_submit and done.
@@ -95,7 +96,7 @@ void request_fini(struct request *req);
 /* From any thread. */
 void request_submit(struct sf_cluster *cluster, struct request *req);
 
-/* ---- For the connection ------------------------------------------------------------------------ */
+/* ---- For the connection ---- */
 
 /* Encodes the frame unless done already. */
 void request_encode(struct request *req);
@@ -106,7 +107,7 @@ void request_answered(struct request *req, struct msg *reply, uint64_t node);
 /* The connection broke; the request is unlinked from it already. */
 void request_lost(struct request *req, const char *why);
 
-/* ---- For the cluster handle -------------------------------------------------------------------- */
+/* ---- For the cluster handle ---- */
 
 void request_dispatch(struct request *req);
 void request_finish(struct request *req, int result, const char *fmt, ...)

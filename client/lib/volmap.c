@@ -11,8 +11,8 @@
 #include "lib/base/mem.h"
 #include "lib/place/map.h"
 
-/* Page p covers the bytes [p, p + 1) * VOLMAP_PAGE_BYTES of the inode's linear space, so that no page crosses objects;
- * the header takes the first entries' place in page 0. */
+/* Page p covers the bytes [p, p + 1) * VOLMAP_PAGE_BYTES of the inode's linear space, so that no
+ * page crosses objects; the header takes the first entries' place in page 0. */
 static uint64_t page_of(uint64_t index)
 {
 	return inode_map_pos(index) / VOLMAP_PAGE_BYTES;
@@ -55,7 +55,7 @@ void volmap_fini(struct volmap *map)
 	free(map->run_values);
 }
 
-/* ---- Loading ----------------------------------------------------------------------------------- */
+/* ---- Loading ---- */
 
 static void page_loaded(struct request *req)
 {
@@ -120,7 +120,7 @@ uint32_t volmap_owner(const struct volmap *map, uint64_t index)
 	return le32toh(map->pages[page_of(index)]->entries[entry_of(index)]);
 }
 
-/* ---- Changing ---------------------------------------------------------------------------------- */
+/* ---- Changing ---- */
 
 bool volmap_find_run(const struct volmap_page *page, uint32_t own, uint32_t *ret_first,
                      uint32_t *ret_count)
@@ -131,7 +131,8 @@ bool volmap_find_run(const struct volmap_page *page, uint32_t own, uint32_t *ret
 		first += page->unsafe[first / 64] >> (first % 64) ? 1 : 64 - first % 64;
 	if (first >= VOLMAP_PAGE_ENTRIES)
 		return false;
-	/* Own entries in between are written again as they are. Others' are not: they may change meanwhile. */
+	/* Own entries in between are written again as they are. Others' are not: they may change
+	 * meanwhile. */
 	for (i = last = first; i < VOLMAP_PAGE_ENTRIES; i++) {
 		if (bit_get(page, i))
 			last = i;

@@ -9,9 +9,9 @@
 #include "lib/base/list.h"
 
 /*
- * The map of an open volume: which volume id owns each data object. Read in pages when first needed, changed in
- * memory at once, written in runs: all changes next to each other go into one write, one write at a time. So that a
- * stream of new objects costs few of them.
+ * The map of an open volume: which volume id owns each data object. Read in pages when first
+ * needed, changed in memory at once, written in runs: all changes next to each other go into one
+ * write, one write at a time. So that a stream of new objects costs few of them.
  *
  * On the I/O thread only.
  */
@@ -61,11 +61,12 @@ void volmap_fini(struct volmap *map);
 bool volmap_load(struct volmap *map, uint64_t index, struct volmap_load *load);
 /* 0: not allocated. */
 uint32_t volmap_owner(const struct volmap *map, uint64_t index);
-/* True when the entry has this value durably; otherwise it is being made so, waiter->done will be called. */
+/* True when the entry has this value durably; otherwise it is being made so, waiter->done will be
+ * called. */
 bool volmap_set(struct volmap *map, uint64_t index, uint32_t owner, struct volmap_waiter *waiter);
 
-/* The longest run to write next: from the first entry marked unsafe to the last one that is reached over
- * unsafe entries and over such as have the value `own`. False: none. */
+/* The longest run to write next: from the first entry marked unsafe to the last one that is reached
+ * over unsafe entries and over such as have the value `own`. False: none. */
 bool volmap_find_run(const struct volmap_page *page, uint32_t own, uint32_t *ret_first,
                      uint32_t *ret_count);
 

@@ -7,7 +7,8 @@
 #include "client/lib/volmap.h"
 #include "include/sheepfold.h"
 
-/* An open volume. cluster and info do not change; the rest is the I/O thread's (client/lib/io.c). */
+/* An open volume. cluster and info do not change; the rest is the I/O thread's (client/lib/io.c).
+ */
 struct sf_volume {
 	struct sf_cluster *cluster;
 	struct sf_volume_info info;
@@ -19,7 +20,8 @@ struct sf_volume {
 /* Waits for everything under way on the volume. Not from the I/O thread. */
 int volume_drain(struct sf_volume *volume);
 
-/* The piece of [offset, offset + len) that lies in one object: its index, the offset in it and its length. */
+/* The piece of [offset, offset + len) that lies in one object: its index, the offset in it and its
+ * length. */
 struct piece {
 	uint64_t index;
 	uint32_t offset, length;

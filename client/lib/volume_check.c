@@ -12,7 +12,7 @@
 
 enum { CHECK_WINDOW = 8, LOCATE_MS = 2000 };
 
-/* ---- Check ------------------------------------------------------------------------------------- */
+/* ---- Check ---- */
 
 struct check {
 	struct batch batch;
@@ -125,7 +125,7 @@ int sf_volume_check(struct sf_cluster *cluster, const char *name, bool repair,
 	return c.err ? error_set(c.err, "%s", c.why) : 0;
 }
 
-/* ---- Locate ------------------------------------------------------------------------------------ */
+/* ---- Locate ---- */
 
 static int owner_of(struct sf_cluster *cluster, const struct inode *inode, uint64_t index,
                     uint32_t *ret)

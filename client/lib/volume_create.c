@@ -51,8 +51,8 @@ static int pool_choose(struct sf_cluster *cluster, const struct sf_volume_option
 	return err;
 }
 
-/* An inode between the name's own id and the one found may have been deleted while we went past it: then the chain has a
- * hole, and nobody would find the new volume. */
+/* An inode between the name's own id and the one found may have been deleted while we went past it:
+ * then the chain has a hole, and nobody would find the new volume. */
 static int chain_check(struct sf_cluster *cluster, uint32_t first, uint32_t id)
 {
 	struct inode inode;
@@ -68,7 +68,8 @@ static int chain_check(struct sf_cluster *cluster, uint32_t first, uint32_t id)
 	return 0;
 }
 
-/* What stands where the inode was to be created: ours from a try before, one of the same name, or another's. */
+/* What stands where the inode was to be created: ours from a try before, one of the same name, or
+ * another's. */
 static int occupant_check(struct sf_cluster *cluster, const struct inode *ours, bool *ret_ours)
 {
 	struct inode other;

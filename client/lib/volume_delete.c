@@ -71,8 +71,8 @@ static void owned_add(void *arg, uint64_t index, uint32_t owner)
 	o->oids[o->count++] = oid_data(owner, (uint32_t)index);
 }
 
-/* What the map shows, and then what is there all the same: a write that was cut off may have left objects that
- * no map shows, and the id may be given to another volume. */
+/* What the map shows, and then what is there all the same: a write that was cut off may have left
+ * objects that no map shows, and the id may be given to another volume. */
 static int data_delete(struct sf_cluster *cluster, const struct inode *inode)
 {
 	struct owned o = {.volume = inode->info.id};
@@ -154,7 +154,8 @@ static int chain_trim(struct sf_cluster *cluster, struct inode inode)
 		if (err)
 			return err;
 		if (taken) {
-			/* Somebody went past just now: put it back. Who finds it taken has filled the hole. */
+			/* Somebody went past just now: put it back. Who finds it taken has filled
+			 * the hole. */
 			inode.flags = INODE_DELETED;
 			err = inode_create(cluster, &inode);
 			return err == -EEXIST ? 0 : err;

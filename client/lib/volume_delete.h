@@ -7,9 +7,9 @@
 struct sf_cluster;
 
 /*
- * Deleting a volume: the header says INODE_DELETING first, so that an interruption is seen; then the data objects go,
- * then the map, then the header. It stays as INODE_DELETED while the next volume id is taken, because that volume may be
- * there only since this one was in its way.
+ * Deleting a volume: the header says INODE_DELETING first, so that an interruption is seen; then
+ * the data objects go, then the map, then the header. It stays as INODE_DELETED while the next
+ * volume id is taken, because that volume may be there only since this one was in its way.
  */
 int volume_delete_finish(struct sf_cluster *cluster, struct inode *inode);
 

@@ -20,7 +20,7 @@ enum {
 	SCAN_BYTES = 64 << 10,
 };
 
-/* ---- One inode --------------------------------------------------------------------------------- */
+/* ---- One inode ---- */
 
 int inode_read(struct sf_cluster *cluster, uint32_t id, struct inode *ret)
 {
@@ -139,7 +139,7 @@ int volume_find(struct sf_cluster *cluster, const char *name, struct inode *ret)
 	return error_set(-ENOENT, "there is no volume of this name");
 }
 
-/* ---- Listing objects --------------------------------------------------------------------------- */
+/* ---- Listing objects ---- */
 
 struct listing {
 	uint64_t first, last;
@@ -247,7 +247,7 @@ int objects_list(struct sf_cluster *cluster, uint32_t pool, uint64_t first, uint
 	return 0;
 }
 
-/* ---- Scanning a map ---------------------------------------------------------------------------- */
+/* ---- Scanning a map ---- */
 
 void map_bytes_scan(const struct inode *inode, uint64_t pos, const uint8_t *bytes, uint64_t len,
                     uint64_t from, void (*entry)(void *arg, uint64_t index, uint32_t owner),

@@ -12,7 +12,8 @@
  * These wait: not for the I/O thread.
  */
 
-/* 0; -ENOENT: no such inode; -EILSEQ: there is one, but its header is damaged or of another version. */
+/* 0; -ENOENT: no such inode; -EILSEQ: there is one, but its header is damaged or of another
+ * version. */
 int inode_read(struct sf_cluster *cluster, uint32_t id, struct inode *ret);
 /* Overwrites the header. */
 int inode_write(struct sf_cluster *cluster, const struct inode *inode);
@@ -23,14 +24,17 @@ int inode_remove(struct sf_cluster *cluster, uint32_t id, uint32_t part);
 /* Object size of the metadata pool. -ENODEV: not formatted. */
 int inode_part_shift(struct sf_cluster *cluster, uint32_t *ret);
 
-/* Follows the probe chain. Also finds a volume whose deletion was interrupted (INODE_DELETING). -ENOENT. */
+/* Follows the probe chain. Also finds a volume whose deletion was interrupted (INODE_DELETING).
+ * -ENOENT. */
 int volume_find(struct sf_cluster *cluster, const char *name, struct inode *ret);
 
-/* Ids of all objects of a pool within [first, last], unsorted; malloc'ed. ret_sizes may be NULL: end of data of each. */
+/* Ids of all objects of a pool within [first, last], unsorted; malloc'ed. ret_sizes may be NULL:
+ * end of data of each. */
 int objects_list(struct sf_cluster *cluster, uint32_t pool, uint64_t first, uint64_t last,
                  uint64_t **ret, uint32_t **ret_sizes, size_t *ret_count);
 
-/* Calls `entry` on the I/O thread, one at a time, for every non-zero entry of the volume's map with index >= from. */
+/* Calls `entry` on the I/O thread, one at a time, for every non-zero entry of the volume's map with
+ * index >= from. */
 int volume_map_scan(struct sf_cluster *cluster, const struct inode *inode, uint64_t from,
                     void (*entry)(void *arg, uint64_t index, uint32_t owner), void *arg);
 /* The entries within one piece of the inode's linear space. */

@@ -11,7 +11,8 @@
 #include "lib/base/mem.h"
 #include "lib/place/map.h"
 
-/* The first read of an inode takes the header and this much of the map: all of it for volumes up to 60 GiB. */
+/* The first read of an inode takes the header and this much of the map: all of it for volumes up to
+ * 60 GiB. */
 enum { FIRST_READ = 64 << 10, READ_WINDOW = 32 };
 
 struct found {

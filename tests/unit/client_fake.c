@@ -18,7 +18,7 @@
 
 enum { OBJECT_MAX = 16 << 20 };
 
-/* ---- Objects (with the lock) ------------------------------------------------------------------- */
+/* ---- Objects (with the lock) ---- */
 
 static struct fake_object **object_slot(struct fake *f, uint32_t pool, uint64_t oid)
 {
@@ -94,7 +94,7 @@ uint32_t fake_count(struct fake *f, uint32_t pool)
 	return count;
 }
 
-/* ---- Requests (with the lock) ------------------------------------------------------------------ */
+/* ---- Requests (with the lock) ---- */
 
 static bool is_primary(struct fake *f, uint32_t node, const struct msg *m, uint32_t pg)
 {
@@ -255,7 +255,7 @@ static struct msg *serve(struct fake *f, uint32_t node, const struct msg *m)
 	return reply;
 }
 
-/* ---- Sockets ----------------------------------------------------------------------------------- */
+/* ---- Sockets ---- */
 
 static bool recv_all(int fd, void *data, size_t len)
 {

@@ -10,9 +10,9 @@
 #include "lib/wire/msg.h"
 
 /*
- * A cluster of fake daemons for tests of the client library: real sockets and frames, one store of whole objects that
- * all nodes share, a real map. A daemon serves what it is primary of and refuses the rest as a real one does.
- * Faults are ordered by setting a counter; each fault uses one up.
+ * A cluster of fake daemons for tests of the client library: real sockets and frames, one store of
+ * whole objects that all nodes share, a real map. A daemon serves what it is primary of and refuses
+ * the rest as a real one does. Faults are ordered by setting a counter; each fault uses one up.
  */
 enum { FAKE_NODES = 4, FAKE_CONNS = 64 };
 

@@ -155,7 +155,8 @@ static void a_deleted_volume_leaves_no_hole_in_front_of_others(void **state)
 	occupy(t, 0x7c2b25, "other", 0);
 	assert_int_equal(create(t, "test", MIB), 0);
 	assert_int_equal(id_of(t, "test"), 0x7c2b26);
-	/* "other" is found by its header where it is, so delete that by hand as sf_volume_delete would. */
+	/* "other" is found by its header where it is, so delete that by hand as sf_volume_delete
+	 * would. */
 	occupy(t, 0x7c2b25, "other", INODE_DELETED);
 	assert_int_equal(id_of(t, "test"), 0x7c2b26);
 	assert_int_equal(create(t, "test", MIB), -EEXIST);
