@@ -115,13 +115,15 @@ static json_t *status_redundancy(const struct sf_status *s)
 
 static json_t *status_recovery(const struct sf_status *s)
 {
-	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "objects_missing",
-	                 number(s->objects_missing), "bytes_missing", number(s->bytes_missing),
-	                 "recovered_objects", number(s->recovered_objects), "recovered_bytes",
+	json_t *eta = s->recovery_eta_s == ~0ull ? json_null() : number(s->recovery_eta_s);
+
+	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "objects_missing",
+	                 number(s->objects_missing), "objects_blocked", number(s->objects_blocked),
+	                 "bytes_missing", number(s->bytes_missing), "recovered_objects",
+	                 number(s->recovered_objects), "recovered_bytes",
 	                 number(s->recovered_bytes), "rate_bytes_s",
 	                 number(s->recovery_rate_bytes_s), "running_ms",
-	                 number(s->recovery_running_ms), "eta_s",
-	                 s->recovery_eta_s == ~0ull ? json_null() : number(s->recovery_eta_s));
+	                 number(s->recovery_running_ms), "eta_s", eta);
 }
 
 json_t *json_status(const struct sf_status *s)

@@ -59,6 +59,8 @@ static void recovery_print(const struct sf_status *s)
 	       text_size(s->recovery_rate_bytes_s, false, rate));
 	if (s->recovery_eta_s != ~0ull)
 		printf("; %s left", text_span(s->recovery_eta_s, left));
+	if (s->objects_blocked > 0)
+		printf("; %llu wait for room on their disks", ull(s->objects_blocked));
 	printf("\n");
 }
 
