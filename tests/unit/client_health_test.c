@@ -195,9 +195,20 @@ static void groups_that_nobody_reports_are_down(void **state)
 	struct world w;
 
 	world_init(&w);
+	node_down(&w, 0, 1);
 	w.status.pgs_clean = 60;
 	expect(&w, SF_HEALTH_HALTED, "I/O to 4 of 64");
 	assert_int_equal(w.status.pgs_down, 4);
+}
+
+static void groups_that_nobody_reports_with_all_nodes_up_are_peering(void **state)
+{
+	struct world w;
+
+	world_init(&w);
+	w.status.pgs_clean = 60;
+	expect(&w, SF_HEALTH_RECOVERING, "");
+	assert_int_equal(w.status.pgs_peering, 4);
 }
 
 static void groups_of_a_silent_node_are_not_known(void **state)
@@ -276,6 +287,7 @@ int main(void)
 		cmocka_unit_test(writes_that_wait_are_told_with_the_grace_period),
 		cmocka_unit_test(a_rate_not_known_yet_is_the_mean_so_far),
 		cmocka_unit_test(groups_that_nobody_reports_are_down),
+		cmocka_unit_test(groups_that_nobody_reports_with_all_nodes_up_are_peering),
 		cmocka_unit_test(groups_of_a_silent_node_are_not_known),
 		cmocka_unit_test(unfound_objects_outrank_everything),
 		cmocka_unit_test(failed_and_full_disks_are_told),
