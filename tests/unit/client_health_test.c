@@ -195,7 +195,7 @@ static void groups_that_nobody_reports_are_down(void **state)
 	struct world w;
 
 	world_init(&w);
-	node_down(&w, 0, 1);
+	down(&w, 0, 1);
 	w.status.pgs_clean = 60;
 	expect(&w, SF_HEALTH_HALTED, "I/O to 4 of 64");
 	assert_int_equal(w.status.pgs_down, 4);
