@@ -93,12 +93,12 @@ static bool op_is_delete(const struct search *f, const struct op_record *op)
 
 static uint64_t state_hash(const struct search *f)
 {
-	uint64_t h = f->state.exists;
+	uint64_t h = hash64(f->state.exists + 1000);
 
 	for (uint32_t i = 0; i < f->cell_count; i++)
-		h = hash64(h ^ f->state.cell[i]) + i;
+		h = hash64(h + hash64(f->state.cell[i] + i));
 	for (uint32_t i = 0; i < (f->op_count + 63) / 64; i++)
-		h = hash64(h ^ f->done[i]);
+		h = hash64(h + hash64(f->done[i]));
 	return h | 1;
 }
 

@@ -149,6 +149,18 @@ static void linear_refuses_bytes_that_nobody_wrote(void **state)
 	history_fini(&h);
 }
 
+/* A state's hash once mixed up "stamp 1" with "absent". */
+static void linear_tells_the_first_stamp_from_no_object(void **state)
+{
+	struct history h = {0};
+
+	add(&h, OP_WRITE, 1, 4, 1);
+	add(&h, OP_DELETE, 2, 3, 0);
+	add_read(&h, 5, 6, 1, 1);
+	assert_int_equal(check_linear(&h, 0, 2, why), 0);
+	history_fini(&h);
+}
+
 static void durable_finds_a_lost_acknowledged_write(void **state)
 {
 	struct history h = {0};
@@ -416,6 +428,7 @@ int main(void)
 		cmocka_unit_test(linear_refuses_a_deleted_object_that_comes_back),
 		cmocka_unit_test(linear_refuses_an_exclusive_create_that_wins_twice),
 		cmocka_unit_test(linear_refuses_bytes_that_nobody_wrote),
+		cmocka_unit_test(linear_tells_the_first_stamp_from_no_object),
 		cmocka_unit_test(durable_finds_a_lost_acknowledged_write),
 		cmocka_unit_test(durable_finds_an_overwritten_write_that_returns),
 		cmocka_unit_test(cells_tell_which_write_they_show),

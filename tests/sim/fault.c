@@ -206,6 +206,46 @@ static bool fault_disk(struct world *w, struct fault_plan *plan)
 	return true;
 }
 
+/* ---- Bit rot ---- */
+
+static const struct shard *shard_bad(const struct sim_disk *d, const struct sim_object *o, uint32_t pg)
+{
+	const struct disk_pg *held = sim_disk_pg(d, o->pool, pg);
+
+	for (uint32_t i = 0; held && i < held->shard_count; i++)
+		if (held->shards[i].oid == o->oid &&
+		    (held->shards[i].committed.rotten || held->shards[i].committed.damaged))
+			return &held->shards[i];
+	return NULL;
+}
+
+/* One shard of an object that has no other bad one, and only where nothing is lost for good. */
+static bool fault_rot(struct world *w, struct fault_plan *plan)
+{
+	const struct sim_object *o = &w->workload->objects[draw_below(w, w->workload->object_count)];
+	uint32_t pg = place_pg_of(map_find_pool(sim_member_map(w), o->pool), o->oid);
+	uint32_t node = draw_below(w, w->node_count);
+	struct sim_node *n = w->nodes[node];
+	const struct disk_pg *held;
+	struct sim_disk *d;
+
+	for (uint32_t i = 0; i < w->node_count; i++)
+		for (uint32_t j = 0; j < w->nodes[i]->info.disk_count; j++)
+			if (shard_bad(&w->nodes[i]->disks[j], o, pg))
+				return false;
+	d = &n->disks[draw_below(w, n->info.disk_count)];
+	held = sim_disk_pg(d, o->pool, pg);
+	if (plan->lost_max || d->failed || !held)
+		return false;
+	for (uint32_t i = 0; i < held->shard_count; i++)
+		if (held->shards[i].oid == o->oid) {
+			world_trace(w, "n%u: oid %llx shard %u rots", node, (unsigned long long)o->oid,
+				    held->shards[i].number);
+			return sim_disk_rot(d, o->pool, pg, o->oid, held->shards[i].number);
+		}
+	return false;
+}
+
 /* ---- The plan ---- */
 
 static bool fault_carry_out(struct world *w, struct fault_plan *plan, enum sim_fault kind)
@@ -227,6 +267,8 @@ static bool fault_carry_out(struct world *w, struct fault_plan *plan, enum sim_f
 		return fault_node_lost(w, plan);
 	case FAULT_DISK_FAIL:
 		return fault_disk(w, plan);
+	case FAULT_ROT:
+		return fault_rot(w, plan);
 	case FAULT_CLIENT_GONE:
 		sim_client_replace(w, draw_below(w, w->client_count));
 		return true;

@@ -81,7 +81,7 @@ static void draw_cluster(struct scenario *s)
 	zones = draw_below(w, 2) ? nodes : draw_between(w, 1, nodes);
 	w->node_count = nodes;
 	for (uint32_t i = 0; i < nodes; i++)
-		sim_node_create(w, i, draw_skewed(w, 1, 3), i % zones);
+		sim_node_create(w, i, draw_below(w, 2) ? 1 : draw_between(w, 1, 3), i % zones);
 	s->slots = MAX(n, MIN(3u, nodes));
 	if (nodes > s->slots && draw_below(w, 3) == 0)
 		s->late_nodes = draw_between(w, 1, nodes - s->slots);
@@ -120,13 +120,14 @@ static void draw_faults(struct scenario *s)
 	struct world *w = s->w;
 	struct fault_plan *p = &s->faults;
 	static const uint8_t drawn[] = {FAULT_CRASH,	 FAULT_POWER_CUT, FAULT_PAUSE,	    FAULT_PARTITION,
-					FAULT_NODE_LOST, FAULT_DISK_FAIL, FAULT_CLIENT_GONE};
+					FAULT_NODE_LOST, FAULT_DISK_FAIL, FAULT_CLIENT_GONE,
+					FAULT_ROT};
 
 	/* One run in ten has no faults but those of the network. */
 	p->every_ms = draw_below(w, 10) ? draw_between(w, 300, 6000) : 0;
 	for (uint32_t i = 0; i < ARRAY_LEN(drawn); i++)
 		p->weight[drawn[i]] = draw_below(w, 2) ? draw_between(w, 1, 8) : 0;
-	p->lost_max = draw_below(w, 2);
+	p->lost_max = draw_below(w, 4);
 	p->min_nodes = s->slots;
 }
 
