@@ -10,14 +10,20 @@
 /*
  * libsheepfold: volumes in a Sheepfold cluster.
  *
- * A struct sf_cluster is one connection to a cluster: it keeps the map, talks straight to the primaries, retries
- * across node failures and epoch changes, and owns one I/O thread. All functions may be called from any thread.
- * Synchronous calls wait; asynchronous ones return at once and call back from the I/O thread (a callback must
+ * A struct sf_cluster is one connection to a cluster: it keeps the map, talks straight to the
+ * primaries, retries
+ * across node failures and epoch changes, and owns one I/O thread. All functions may be called
+ * from any thread.
+ * Synchronous calls wait; asynchronous ones return at once and call back from the I/O thread (a
+ * callback must
  * not block and must not make synchronous calls; it may start asynchronous ones).
  *
- * Results: 0 or a count, or a negative errno: -ENOENT no such volume, -EEXIST exists already, -ENOSPC cluster is full,
- * -EINVAL bad argument, -EIO the data cannot be read (damaged beyond its redundancy), -ENOTCONN no daemon can be
- * reached, -ENODEV not formatted, -ETIMEDOUT the cluster did not serve within options.timeout_ms, -ECANCELED closed.
+ * Results: 0 or a count, or a negative errno: -ENOENT no such volume, -EEXIST exists already,
+ * -ENOSPC cluster is full,
+ * -EINVAL bad argument, -EIO the data cannot be read (damaged beyond its redundancy), -ENOTCONN
+ * no daemon can be
+ * reached, -ENODEV not formatted, -ETIMEDOUT the cluster did not serve within
+ * options.timeout_ms, -ECANCELED closed.
  * sf_error() gives the sentence behind the last failure of this cluster in this thread.
  */
 
@@ -31,15 +37,18 @@ struct sf_options {
 	uint32_t window;     /* object requests under way at once per operation; 0: default */
 };
 
-/* Connects to any daemon and fetches the map. A cluster that is not formatted yet can be connected to. */
+/* Connects to any daemon and fetches the map. A cluster that is not formatted yet can be
+ * connected to. */
 int sf_connect(const struct sf_options *options, struct sf_cluster **ret);
 /* Waits for what is under way. NULL is fine. */
 void sf_disconnect(struct sf_cluster *cluster);
-/* One sentence about the last failure in this thread; "" if none. Valid until the next call in this thread. */
+/* One sentence about the last failure in this thread; "" if none. Valid until the next call in
+ * this thread. */
 const char *sf_error(void);
 const char *sf_version(void);
 
-/* ---- Volumes ---------------------------------------------------------------------------------- */
+/* ---- Volumes
+ * ---------------------------------------------------------------------------------- */
 
 enum { SF_NAME_MAX = 255 };
 
@@ -89,7 +98,8 @@ int sf_volume_open(struct sf_cluster *cluster, const char *name, struct sf_volum
 int sf_volume_close(struct sf_volume *volume);
 void sf_volume_get_info(struct sf_volume *volume, struct sf_volume_info *ret);
 
-/* Any byte offset and length inside the volume. A write that returned is durable on every live slot. */
+/* Any byte offset and length inside the volume. A write that returned is durable on every live
+ * slot. */
 int sf_read(struct sf_volume *volume, void *data, size_t len, uint64_t offset);
 int sf_write(struct sf_volume *volume, const void *data, size_t len, uint64_t offset);
 /* Reads as zeros afterwards; whole objects give their space back. */
@@ -107,7 +117,8 @@ void sf_discard_async(struct sf_volume *volume, uint64_t len, uint64_t offset, s
                       void *arg);
 void sf_flush_async(struct sf_volume *volume, sf_callback done, void *arg);
 
-/* Verifies every object: all shards readable, of one version, parity in keeping with the data. repair: rebuilds
+/* Verifies every object: all shards readable, of one version, parity in keeping with the data.
+ * repair: rebuilds
  * what is damaged, missing or stale. progress may be NULL. */
 struct sf_check_result {
 	uint64_t objects, shards;
@@ -140,7 +151,8 @@ struct sf_object_location {
 int sf_volume_locate(struct sf_cluster *cluster, const char *name, uint64_t index,
                      struct sf_object_location *ret);
 
-/* ---- Cluster ---------------------------------------------------------------------------------- */
+/* ---- Cluster
+ * ---------------------------------------------------------------------------------- */
 
 enum { SF_ADDR_LEN = 64 };
 
@@ -175,7 +187,8 @@ struct sf_map {
 	struct sf_node *nodes;
 	struct sf_pool *pools;
 };
-/* epoch 0: the newest. Not formatted: nodes are those alive. Freed by sf_map_free. -ENOENT: no such epoch. */
+/* epoch 0: the newest. Not formatted: nodes are those alive. Freed by sf_map_free. -ENOENT: no
+ * such epoch. */
 int sf_map_get(struct sf_cluster *cluster, uint32_t epoch, struct sf_map **ret);
 void sf_map_free(struct sf_map *map);
 /* Id of the daemon that answered sf_connect; 0: it has none yet. */

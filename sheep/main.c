@@ -49,7 +49,8 @@ static void log_out_write(void *arg, enum log_level level, const char *line)
 	clock_gettime(CLOCK_REALTIME, &now);
 	localtime_r(&now.tv_sec, &tm);
 	strftime(when, sizeof(when), "%Y-%m-%d %H:%M:%S", &tm);
-	int n = snprintf(text, sizeof(text), "%s.%03ld %-5s %s\n", when, now.tv_nsec / 1000000, names[level], line);
+	int n = snprintf(text, sizeof(text), "%s.%03ld %-5s %s\n", when, now.tv_nsec / 1000000,
+	                 names[level], line);
 	if (n >= (int)sizeof(text)) {
 		n = sizeof(text) - 1;
 		text[n - 1] = '\n';
@@ -141,11 +142,13 @@ static int node_id_get(const char *meta, uint64_t *ret, char text[TEXT_LEN])
 	if (fd >= 0) {
 		ssize_t n = read(fd, &f, sizeof(f));
 		close(fd);
-		if (n == sizeof(f) && !memcmp(f.magic, "SFnode1", 8) && f.crc == crc32c(0, &f.id, sizeof(f.id)) && f.id) {
+		if (n == sizeof(f) && !memcmp(f.magic, "SFnode1", 8) &&
+		    f.crc == crc32c(0, &f.id, sizeof(f.id)) && f.id) {
 			*ret = f.id;
 			return 0;
 		}
-		snprintf(text, TEXT_LEN, "%.600s is damaged; restore it, or start with an empty META_DIR", path);
+		snprintf(text, TEXT_LEN,
+		         "%.600s is damaged; restore it, or start with an empty META_DIR", path);
 		return -1;
 	}
 	memset(&f, 0, sizeof(f));
@@ -165,7 +168,8 @@ static int node_id_get(const char *meta, uint64_t *ret, char text[TEXT_LEN])
 
 /* ---- Going to the background ---- */
 
-/* The parent stays until the child says "ready" (an empty line) or what went wrong. Returns the pipe's end, -1 on failure. */
+/* The parent stays until the child says "ready" (an empty line) or what went wrong. Returns the
+ * pipe's end, -1 on failure. */
 static int background(void)
 {
 	int pipes[2];
@@ -184,12 +188,14 @@ static int background(void)
 		return pipes[1];
 	}
 	close(pipes[1]);
-	while (got < sizeof(line) - 1 && (n = read(pipes[0], line + got, sizeof(line) - 1 - got)) > 0)
+	while (got < sizeof(line) - 1 &&
+	       (n = read(pipes[0], line + got, sizeof(line) - 1 - got)) > 0)
 		got += n;
 	line[got] = 0;
 	if (got == 1 && line[0] == '\n')
 		_exit(0);
-	fprintf(stderr, "sheep: %s\n", got ? line : "the daemon died while it started; see its log");
+	fprintf(stderr, "sheep: %s\n",
+	        got ? line : "the daemon died while it started; see its log");
 	_exit(1);
 }
 
@@ -223,7 +229,8 @@ static int write_pidfile(const char *path, char text[TEXT_LEN])
 	FILE *f = fopen(path, "w");
 
 	if (!f || fprintf(f, "%d\n", (int)getpid()) < 0 || fclose(f) != 0) {
-		snprintf(text, TEXT_LEN, "cannot write the pid file %.600s: %s", path, strerror(errno));
+		snprintf(text, TEXT_LEN, "cannot write the pid file %.600s: %s", path,
+		         strerror(errno));
 		return -1;
 	}
 	return 0;
@@ -246,7 +253,9 @@ static int check_addresses(struct options *o, char text[TEXT_LEN])
 	unsigned char raw[16];
 
 	if (o->bind_addr && !is_loopback(o->bind_addr)) {
-		snprintf(text, TEXT_LEN, "-b %.200s: without a key this version listens on loopback addresses only", o->bind_addr);
+		snprintf(text, TEXT_LEN,
+		         "-b %.200s: without a key this version listens on loopback addresses only",
+		         o->bind_addr);
 		return -1;
 	}
 	if (!o->my_addr)
@@ -305,9 +314,9 @@ static int run(struct options *o, int ready)
 	struct daemon_options d = {.version = PACKAGE_VERSION, .log = &log};
 	struct daemon *daemon;
 
-	if (check_addresses(o, text) < 0 || make_dir(o->meta_dir, text) < 0 || meta_lock(o->meta_dir, text) < 0 ||
-	    log_open(o, &out, text) < 0 || node_id_get(o->meta_dir, &d.node_id, text) < 0 ||
-	    choose_disks(o, own, text) < 0)
+	if (check_addresses(o, text) < 0 || make_dir(o->meta_dir, text) < 0 ||
+	    meta_lock(o->meta_dir, text) < 0 || log_open(o, &out, text) < 0 ||
+	    node_id_get(o->meta_dir, &d.node_id, text) < 0 || choose_disks(o, own, text) < 0)
 		return fail(ready, text);
 	d.meta_dir = o->meta_dir;
 	d.disk_dirs = o->disk_dirs;
@@ -322,10 +331,11 @@ static int run(struct options *o, int ready)
 	d.nosync = o->nosync;
 	d.recovery_max = o->recovery_max;
 	raise_limits();
-	if (daemon_create(&d, &daemon, text) < 0 || (o->pidfile && write_pidfile(o->pidfile, text) < 0))
+	if (daemon_create(&d, &daemon, text) < 0 ||
+	    (o->pidfile && write_pidfile(o->pidfile, text) < 0))
 		return fail(ready, text);
-	log_info(&log, "sheep %s: node %016llx on %s port %u, %u disks", PACKAGE_VERSION, (unsigned long long)d.node_id,
-	         o->my_addr, o->port, o->disk_count);
+	log_info(&log, "sheep %s: node %016llx on %s port %u, %u disks", PACKAGE_VERSION,
+	         (unsigned long long)d.node_id, o->my_addr, o->port, o->disk_count);
 	if (ready >= 0)
 		detach(ready);
 	int status = daemon_run(daemon);

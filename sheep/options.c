@@ -31,16 +31,26 @@ static const char help[] =
 	"  -h, --help              print this\n";
 
 static const struct option longs[] = {
-	{"cluster", required_argument, NULL, 'c'}, {"port", required_argument, NULL, 'p'},
-	{"bindaddr", required_argument, NULL, 'b'}, {"myaddr", required_argument, NULL, 'y'},
-	{"zone", required_argument, NULL, 'z'}, {"gateway", no_argument, NULL, 'g'},
-	{"vnodes", required_argument, NULL, 'V'}, {"recovery", required_argument, NULL, 'R'},
-	{"log", required_argument, NULL, 'l'}, {"pidfile", required_argument, NULL, 'P'},
-	{"foreground", no_argument, NULL, 'f'}, {"nosync", no_argument, NULL, 'n'},
-	{"version", no_argument, NULL, 'v'}, {"help", no_argument, NULL, 'h'},
-	{"ioaddr", required_argument, NULL, 'i'}, {"cache", required_argument, NULL, 'w'},
-	{"journal", required_argument, NULL, 'j'}, {"directio", no_argument, NULL, 'D'},
-	{"wildcard-recovery", no_argument, NULL, 'W'}, {"upgrade", no_argument, NULL, 'u'},
+	{"cluster", required_argument, NULL, 'c'},
+	{"port", required_argument, NULL, 'p'},
+	{"bindaddr", required_argument, NULL, 'b'},
+	{"myaddr", required_argument, NULL, 'y'},
+	{"zone", required_argument, NULL, 'z'},
+	{"gateway", no_argument, NULL, 'g'},
+	{"vnodes", required_argument, NULL, 'V'},
+	{"recovery", required_argument, NULL, 'R'},
+	{"log", required_argument, NULL, 'l'},
+	{"pidfile", required_argument, NULL, 'P'},
+	{"foreground", no_argument, NULL, 'f'},
+	{"nosync", no_argument, NULL, 'n'},
+	{"version", no_argument, NULL, 'v'},
+	{"help", no_argument, NULL, 'h'},
+	{"ioaddr", required_argument, NULL, 'i'},
+	{"cache", required_argument, NULL, 'w'},
+	{"journal", required_argument, NULL, 'j'},
+	{"directio", no_argument, NULL, 'D'},
+	{"wildcard-recovery", no_argument, NULL, 'W'},
+	{"upgrade", no_argument, NULL, 'u'},
 	{NULL, 0, NULL, 0},
 };
 
@@ -65,7 +75,8 @@ static const char *refused(int option)
 	}
 }
 
-static bool parse_number(const char *s, unsigned long long min, unsigned long long max, unsigned long long *ret)
+static bool parse_number(const char *s, unsigned long long min, unsigned long long max,
+                         unsigned long long *ret)
 {
 	char *end;
 
@@ -76,10 +87,13 @@ static bool parse_number(const char *s, unsigned long long min, unsigned long lo
 
 static bool parse_level(const char *s, enum log_level *ret)
 {
-	static const struct { const char *name; enum log_level level; } levels[] = {
-		{"emerg", LOG_LV_ERROR}, {"alert", LOG_LV_ERROR}, {"crit", LOG_LV_ERROR}, {"err", LOG_LV_ERROR},
-		{"error", LOG_LV_ERROR}, {"warning", LOG_LV_WARN}, {"notice", LOG_LV_INFO}, {"info", LOG_LV_INFO},
-		{"debug", LOG_LV_DEBUG},
+	static const struct {
+		const char *name;
+		enum log_level level;
+	} levels[] = {
+		{"emerg", LOG_LV_ERROR}, {"alert", LOG_LV_ERROR}, {"crit", LOG_LV_ERROR},
+		{"err", LOG_LV_ERROR},   {"error", LOG_LV_ERROR}, {"warning", LOG_LV_WARN},
+		{"notice", LOG_LV_INFO}, {"info", LOG_LV_INFO},   {"debug", LOG_LV_DEBUG},
 	};
 
 	for (size_t i = 0; i < sizeof(levels) / sizeof(levels[0]); i++)
@@ -105,7 +119,8 @@ static bool parse_sink(const char *s, enum log_sink *ret)
 
 static bool parse_log(char *arg, struct options *o, char text[OPTIONS_TEXT_LEN])
 {
-	for (char *save, *part = strtok_r(arg, ",", &save); part; part = strtok_r(NULL, ",", &save)) {
+	for (char *save, *part = strtok_r(arg, ",", &save); part;
+	     part = strtok_r(NULL, ",", &save)) {
 		if (!strncmp(part, "level=", 6) && parse_level(part + 6, &o->log_level))
 			continue;
 		if (!strncmp(part, "dst=", 4) && parse_sink(part + 4, &o->log_sink))
@@ -114,8 +129,10 @@ static bool parse_log(char *arg, struct options *o, char text[OPTIONS_TEXT_LEN])
 			o->log_dir = part + 4;
 			continue;
 		}
-		snprintf(text, OPTIONS_TEXT_LEN, "-l %s: use level=error|warning|info|debug, dir=PATH, "
-		         "dst=file|stdout|syslog", part);
+		snprintf(text, OPTIONS_TEXT_LEN,
+		         "-l %s: use level=error|warning|info|debug, dir=PATH, "
+		         "dst=file|stdout|syslog",
+		         part);
 		return false;
 	}
 	return true;
@@ -125,15 +142,19 @@ static bool parse_recovery(char *arg, struct options *o, char text[OPTIONS_TEXT_
 {
 	unsigned long long n;
 
-	for (char *save, *part = strtok_r(arg, ",", &save); part; part = strtok_r(NULL, ",", &save)) {
+	for (char *save, *part = strtok_r(arg, ",", &save); part;
+	     part = strtok_r(NULL, ",", &save)) {
 		if (!strncmp(part, "max=", 4) && parse_number(part + 4, 1, 256, &n)) {
 			o->recovery_max = n;
 			continue;
 		}
 		if (!strncmp(part, "interval=", 9))
-			snprintf(text, OPTIONS_TEXT_LEN, "-R interval: recovery paces itself by client I/O; use max=N only");
+			snprintf(
+				text, OPTIONS_TEXT_LEN,
+				"-R interval: recovery paces itself by client I/O; use max=N only");
 		else
-			snprintf(text, OPTIONS_TEXT_LEN, "-R %s: use max=N with N from 1 to 256", part);
+			snprintf(text, OPTIONS_TEXT_LEN, "-R %s: use max=N with N from 1 to 256",
+			         part);
 		return false;
 	}
 	return true;
@@ -219,13 +240,15 @@ static bool parse_one(int option, char *arg, struct options *o, char text[OPTION
 	return false;
 }
 
-enum options_result options_parse(int argc, char **argv, struct options *ret, char text[OPTIONS_TEXT_LEN])
+enum options_result options_parse(int argc, char **argv, struct options *ret,
+                                  char text[OPTIONS_TEXT_LEN])
 {
 	struct options o = {.cluster = "local", .port = 7000, .log_level = LOG_LV_INFO};
 	int option;
 
 	opterr = 0;
-	while ((option = getopt_long(argc, argv, ":c:p:b:y:z:gV:R:l:P:fnvhi:w:xj:DWu", longs, NULL)) != -1) {
+	while ((option = getopt_long(argc, argv, ":c:p:b:y:z:gV:R:l:P:fnvhi:w:xj:DWu", longs,
+	                             NULL)) != -1) {
 		if (option == 'h') {
 			fputs(help, stdout);
 			return OPTIONS_DONE;
@@ -235,21 +258,25 @@ enum options_result options_parse(int argc, char **argv, struct options *ret, ch
 			return OPTIONS_DONE;
 		}
 		if (option == '?' || option == ':') {
-			snprintf(text, OPTIONS_TEXT_LEN, option == ':' ? "%s needs a value; see sheep --help" :
-			         "unknown option %s; see sheep --help", argv[optind - 1]);
+			snprintf(text, OPTIONS_TEXT_LEN,
+			         option == ':' ? "%s needs a value; see sheep --help"
+			                       : "unknown option %s; see sheep --help",
+			         argv[optind - 1]);
 			return OPTIONS_BAD;
 		}
 		if (!parse_one(option, optarg, &o, text))
 			return OPTIONS_BAD;
 	}
 	if (optind + 1 != argc) {
-		snprintf(text, OPTIONS_TEXT_LEN, "give one META_DIR[,DISK_DIR...]; see sheep --help");
+		snprintf(text, OPTIONS_TEXT_LEN,
+		         "give one META_DIR[,DISK_DIR...]; see sheep --help");
 		return OPTIONS_BAD;
 	}
 	if (!parse_dirs(argv[optind], &o, text))
 		return OPTIONS_BAD;
 	if (o.gateway && o.disk_count) {
-		snprintf(text, OPTIONS_TEXT_LEN, "-g: a gateway stores nothing; give META_DIR only");
+		snprintf(text, OPTIONS_TEXT_LEN,
+		         "-g: a gateway stores nothing; give META_DIR only");
 		return OPTIONS_BAD;
 	}
 	*ret = o;

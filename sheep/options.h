@@ -29,7 +29,9 @@ struct options {
 
 enum options_result { OPTIONS_RUN, OPTIONS_DONE, OPTIONS_BAD };
 
-/* OPTIONS_DONE: help or version was printed. OPTIONS_BAD: text has one line. Cuts up argv's strings. */
-enum options_result options_parse(int argc, char **argv, struct options *ret, char text[OPTIONS_TEXT_LEN]);
+/* OPTIONS_DONE: help or version was printed. OPTIONS_BAD: text has one line. Cuts up argv's
+ * strings. */
+enum options_result options_parse(int argc, char **argv, struct options *ret,
+                                  char text[OPTIONS_TEXT_LEN]);
 
 #endif

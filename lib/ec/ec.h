@@ -6,11 +6,14 @@
 #include <stdint.h>
 
 /*
- * Reed-Solomon over GF(2^8) by isa-l, systematic, Cauchy parity rows (any k of k+m rows are independent).
- * k = 1 is replication: every parity equals the data. Shard i < k is data part i, shard k+j is parity j.
+ * Reed-Solomon over GF(2^8) by isa-l, systematic, Cauchy parity rows (any k of k+m rows are
+ * independent).
+ * k = 1 is replication: every parity equals the data. Shard i < k is data part i, shard k+j is
+ * parity j.
  * Pure functions; a code is immutable once made and may be used from several threads.
  *
- * An object of 2^shift bytes is cut into k contiguous parts of ec_part_size(); the last may be short or
+ * An object of 2^shift bytes is cut into k contiguous parts of ec_part_size(); the last may be
+ * short or
  * empty and counts as zeros beyond. Parity byte b belongs to byte b of each part.
  */
 struct ec_code;
@@ -28,8 +31,10 @@ uint32_t ec_part_size(uint32_t k, uint32_t object_size);
 void ec_encode(const struct ec_code *code, uint32_t len, const uint8_t *const *data,
                uint8_t *const *parity);
 
-/* For a partial write of data part `part`: delta[j] = coefficient(j, part) * diff, where diff = new xor old;
- * XORed onto parity j's old bytes it gives the new ones. accumulate: XOR into delta instead of setting it. */
+/* For a partial write of data part `part`: delta[j] = coefficient(j, part) * diff, where diff =
+ * new xor old;
+ * XORed onto parity j's old bytes it gives the new ones. accumulate: XOR into delta instead of
+ * setting it. */
 void ec_delta(const struct ec_code *code, uint32_t part, uint32_t len, const uint8_t *diff,
               uint8_t *const *delta, bool accumulate);
 

@@ -10,7 +10,8 @@
 #include "lib/wire/msg.h"
 
 /*
- * Private to lib/wire: a message's fields as the protobuf Header, and what stands around it in front
+ * Private to lib/wire: a message's fields as the protobuf Header, and what stands around it in
+ * front
  * of the payload.
  */
 
@@ -21,12 +22,14 @@ int head_check(const uint8_t *head, size_t head_len, struct frame_sizes *ret);
 /* True when m keeps the limits of msg.h, with a payload of payload_len bytes. */
 bool header_valid(const struct msg *m, uint32_t payload_len);
 
-/* Packs m's fields behind `room_before` bytes and in front of `room_after` bytes of a malloc'ed area.
+/* Packs m's fields behind `room_before` bytes and in front of `room_after` bytes of a malloc'ed
+ * area.
  * m keeps the limits (asserted by the caller). */
 uint8_t *header_pack(const struct msg *m, uint32_t room_before, uint32_t room_after,
                      uint32_t *ret_header_len);
 
-/* Fills *ret (overwritten; payload empty). -SF_EFORMAT when it is not a header or breaks a limit; *ret
+/* Fills *ret (overwritten; payload empty). -SF_EFORMAT when it is not a header or breaks a
+ * limit; *ret
  * untouched then. Memory is bounded by len plus a few MiB whatever the bytes say. */
 int header_unpack(const uint8_t *data, uint32_t len, uint32_t payload_len, struct msg *ret);
 

@@ -11,10 +11,13 @@
  * One message between daemons, or between a client and a daemon, as plain C values.
  * lib/wire/codec.h turns it into bytes and back; nobody else knows the bytes.
  *
- * The conversation. A connection opens with HELLO both ways (protocol versions, cluster, who speaks).
- * After that every request carries an id chosen by the sender; the reply repeats type and id and sets
+ * The conversation. A connection opens with HELLO both ways (protocol versions, cluster, who
+ * speaks).
+ * After that every request carries an id chosen by the sender; the reply repeats type and id and
+ * sets
  * `reply`. Replies may come in any order. Requests marked (one-way) have no reply.
- * Every request that touches a placement group carries the sender's epoch. A receiver with a newer map
+ * Every request that touches a placement group carries the sender's epoch. A receiver with a
+ * newer map
  * answers RES_STALE and its epoch; one with an older map fetches the missing maps first.
  *
  * Fields not listed for a type are zero and cost nothing on the wire.
@@ -118,7 +121,8 @@ struct req_id {
 	uint64_t seq;
 };
 
-/* Object versions order all changes of a placement group: 24 bits of epoch, 40 bits of counter. 0 = none. */
+/* Object versions order all changes of a placement group: 24 bits of epoch, 40 bits of counter.
+ * 0 = none. */
 static inline uint64_t version_make(uint32_t epoch, uint64_t counter)
 {
 	return ((uint64_t)epoch << 40) | counter;

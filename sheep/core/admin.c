@@ -10,12 +10,12 @@
 #include "sheep/core/core.h"
 
 struct admin_wait {
-	struct list link;         /* node->admin, in the order they came */
-	uint64_t conn;            /* 0: the asker is gone */
+	struct list link; /* node->admin, in the order they came */
+	uint64_t conn;    /* 0: the asker is gone */
 	struct msg *req;
 	Sf__AdminRequest *ask;
 	bool proposed;
-	uint32_t pool;            /* POOL: its id, once proposed */
+	uint32_t pool; /* POOL: its id, once proposed */
 	char text[FORMAT_TEXT_LEN];
 };
 
@@ -64,7 +64,7 @@ void admin_handle(struct node *node, uint64_t conn, struct msg *msg)
 
 void admin_client_lost(struct node *node, uint64_t conn)
 {
-	list_each(l, &node->admin) {
+	list_each (l, &node->admin) {
 		struct admin_wait *w = list_item(l, struct admin_wait, link);
 		if (w->conn == conn)
 			w->conn = 0;
@@ -86,7 +86,8 @@ void admin_destroy(struct node *node)
 /* The new cluster's id: needs to differ from any other's, not to be secret. */
 static uint64_t cluster_id_make(const struct node *node)
 {
-	uint64_t id = hash64(node->config.info.incarnation ^ hash64(node->wall ^ hash64(node->now)));
+	uint64_t id =
+		hash64(node->config.info.incarnation ^ hash64(node->wall ^ hash64(node->now)));
 
 	return id ? id : 1;
 }
@@ -118,7 +119,8 @@ static bool admin_format(struct node *node, struct admin_wait *w)
 	return true;
 }
 
-static bool event_from_request(const struct map *map, const struct admin_wait *w, struct map_event *ev)
+static bool event_from_request(const struct map *map, const struct admin_wait *w,
+                               struct map_event *ev)
 {
 	const Sf__AdminRequest *ask = w->ask;
 	const struct map_pool *data = map_find_pool(map, POOL_DATA);
@@ -178,15 +180,16 @@ static bool pool_fits(const struct map *map, const struct map_event *ev, char te
 	for (uint32_t i = 0; i < map->node_count; i++) {
 		uint32_t disks = 0;
 		for (uint32_t d = 0; d < map->disk_count; d++)
-			disks += map->disks[d].node == map->nodes[i].id && !(map->disks[d].flags & DISK_FAILED);
+			disks += map->disks[d].node == map->nodes[i].id &&
+			         !(map->disks[d].flags & DISK_FAILED);
 		if (map->nodes[i].flags & (NODE_OUT | NODE_GATEWAY))
 			continue;
 		places += ev->same_node_ok ? disks : disks > 0;
 	}
 	if (places >= ev->k + ev->m)
 		return true;
-	snprintf(text, FORMAT_TEXT_LEN, "that redundancy needs %u %s and the cluster has %u", ev->k + ev->m,
-	         ev->same_node_ok ? "disks" : "nodes", places);
+	snprintf(text, FORMAT_TEXT_LEN, "that redundancy needs %u %s and the cluster has %u",
+	         ev->k + ev->m, ev->same_node_ok ? "disks" : "nodes", places);
 	return false;
 }
 
@@ -227,7 +230,7 @@ static bool admin_propose(struct node *node, struct admin_wait *w)
 
 bool admin_next_event(struct node *node)
 {
-	list_each_safe(l, &node->admin) {
+	list_each_safe (l, &node->admin) {
 		struct admin_wait *w = list_item(l, struct admin_wait, link);
 		if (!w->proposed && admin_propose(node, w))
 			return true;
@@ -237,14 +240,15 @@ bool admin_next_event(struct node *node)
 
 void admin_proposed(struct node *node, int result)
 {
-	list_each_safe(l, &node->admin) {
+	list_each_safe (l, &node->admin) {
 		struct admin_wait *w = list_item(l, struct admin_wait, link);
 		if (!w->proposed)
 			continue;
 		if (result == 0) {
 			admin_answer(node, w, RES_OK);
 		} else {
-			w->proposed = false; /* somebody else's map won: on top of that one, again */
+			w->proposed =
+				false; /* somebody else's map won: on top of that one, again */
 			w->pool = 0;
 		}
 	}
@@ -268,7 +272,9 @@ static int disk_by_id(const void *a, const void *b)
 void nodes_handle(struct node *node, uint64_t conn, struct msg *msg)
 {
 	struct msg *reply = msg_create_reply(msg, RES_OK);
-	struct map map = {.epoch = 1, .cluster = node->map ? node->map->cluster : 1, .node_count = node->live_count};
+	struct map map = {.epoch = 1,
+	                  .cluster = node->map ? node->map->cluster : 1,
+	                  .node_count = node->live_count};
 	uint32_t room = 0;
 	uint8_t *bytes;
 	size_t len;
@@ -288,7 +294,9 @@ void nodes_handle(struct node *node, uint64_t conn, struct msg *msg)
 		n->flags = NODE_UP | (info->gateway ? NODE_GATEWAY : 0);
 		for (uint32_t d = 0; d < info->disk_count; d++)
 			map.disks[map.disk_count++] =
-				(struct map_disk){.id = info->disks[d].id, .node = info->id, .weight = info->disks[d].weight};
+				(struct map_disk){.id = info->disks[d].id,
+			                          .node = info->id,
+			                          .weight = info->disks[d].weight};
 	}
 	qsort(map.nodes, map.node_count, sizeof(*map.nodes), node_by_id);
 	qsort(map.disks, map.disk_count, sizeof(*map.disks), disk_by_id);

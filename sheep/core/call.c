@@ -3,7 +3,8 @@
 /*
  * Calls: requests to the holder of a shard, which may be one of our own disks or another node's.
  *
- * Every request that is called here can be repeated without harm (disk_job.h), so a lost connection or a
+ * Every request that is called here can be repeated without harm (disk_job.h), so a lost
+ * connection or a
  * missing answer just sends it again, until the answer comes or a new interval cancels the call.
  */
 #include <assert.h>
@@ -67,8 +68,8 @@ static void call_transmit(struct node *node, struct call *call)
 	call->retry_at = node->now + CALL_RETRY_MS;
 }
 
-struct call *call_start(struct node *node, struct pg *pg, uint64_t peer, uint64_t disk, struct msg *req, call_done done,
-                        void *ctx)
+struct call *call_start(struct node *node, struct pg *pg, uint64_t peer, uint64_t disk,
+                        struct msg *req, call_done done, void *ctx)
 {
 	struct call *call = xcalloc(1, sizeof(*call));
 
@@ -107,8 +108,10 @@ void call_reply_arrived(struct node *node, uint64_t peer, struct msg *reply)
 	if (!call || !call->req || call->peer != peer || call->req->type != reply->type)
 		return;
 	if (reply->result == RES_AGAIN || reply->result == RES_STALE) {
-		/* The peer lacks our map, or we lack its newer one, which will end this interval. */
-		call->retry_at = node->now + (reply->result == RES_AGAIN ? AGAIN_MS : 10 * AGAIN_MS);
+		/* The peer lacks our map, or we lack its newer one, which will end this
+		 * interval. */
+		call->retry_at =
+			node->now + (reply->result == RES_AGAIN ? AGAIN_MS : 10 * AGAIN_MS);
 		return;
 	}
 	call_finish(node, call, reply);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Checking one object: every shard is read, versions compared, parity computed anew; then repair on demand, and a second look. */
+/* Checking one object: every shard is read, versions compared, parity computed anew; then repair
+ * on demand, and a second look. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -77,7 +78,8 @@ static void check_read(struct node *node, struct op *op)
 
 	for (uint32_t i = 0; i < pg->n; i++) {
 		const struct shard_io *io = &op->plan->shard[i];
-		if (io->hi == io->lo || (io->result == RES_OK && io->version == op->object->version))
+		if (io->hi == io->lo ||
+		    (io->result == RES_OK && io->version == op->object->version))
 			continue;
 		bad |= slot_bit(i);
 		if (io->result == RES_OK)

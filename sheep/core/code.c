@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Encoding and decoding as jobs that hold all they touch, so that they may run on another thread and outlive their operation. */
+/* Encoding and decoding as jobs that hold all they touch, so that they may run on another thread
+ * and outlive their operation. */
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>

@@ -7,11 +7,15 @@
  *
  * One PG's life, seen from its primary:
  *
- *   new interval -> PG_QUERY -> PG_LIST -> PG_ROLLBACK -> PG_ACTIVATE -> PG_ACTIVE (recovering, then clean)
+ *   new interval -> PG_QUERY -> PG_LIST -> PG_ROLLBACK -> PG_ACTIVATE -> PG_ACTIVE (recovering,
+ *   then clean)
  *
- * An interval is a run of epochs in which the PG's slots, their being up and their nodes' incarnations stay
- * the same. A new interval ends everything that was under way: calls are cancelled, client operations are
- * answered RES_AGAIN (the client repeats them with the same request id), and peering finds out what took
+ * An interval is a run of epochs in which the PG's slots, their being up and their nodes'
+ * incarnations stay
+ * the same. A new interval ends everything that was under way: calls are cancelled, client
+ * operations are
+ * answered RES_AGAIN (the client repeats them with the same request id), and peering finds out
+ * what took
  * effect. No state of the old interval is carried over.
  */
 
@@ -22,24 +26,25 @@
 
 enum {
 	PING_MS = 500,
-	SUSPECT_MS = 2500,       /* silence after which a peer is reported */
-	CALL_RETRY_MS = 5000,    /* requests to peers are idempotent; repeated when no answer came */
-	AGAIN_MS = 20,           /* pause after RES_AGAIN from a peer */
-	COMMIT_IDLE_MS = 200,    /* how long a commit point waits for a message to ride on */
-	LEASE_MARGIN_MS = 1300,  /* longest lease (1 s) and a margin */
-	RANK_DELAY_MS = 300,     /* the lowest live node proposes first, the next a little later */
-	START_HOLD_MS = 2000,    /* nobody is declared down right after our own start */
+	SUSPECT_MS = 2500,      /* silence after which a peer is reported */
+	CALL_RETRY_MS = 5000,   /* requests to peers are idempotent; repeated when no answer came */
+	AGAIN_MS = 20,          /* pause after RES_AGAIN from a peer */
+	COMMIT_IDLE_MS = 200,   /* how long a commit point waits for a message to ride on */
+	LEASE_MARGIN_MS = 1300, /* longest lease (1 s) and a margin */
+	RANK_DELAY_MS = 300,    /* the lowest live node proposes first, the next a little later */
+	START_HOLD_MS = 2000,   /* nobody is declared down right after our own start */
 	REJOIN_MS = 1000,
 	OBJECT_CACHE_MAX = 65536,
-	FUTURE_MAX = 4096,       /* messages of a newer epoch kept until its map is here */
-	WAITING_MAX = 4096,      /* client operations waiting for one PG to become active */
+	FUTURE_MAX = 4096,  /* messages of a newer epoch kept until its map is here */
+	WAITING_MAX = 4096, /* client operations waiting for one PG to become active */
 	LIST_PAGE = 2048,
 	RECOVERY_DEFAULT = 8,
-	RECOVERY_BUSY = 2,       /* while clients are served */
-	MAX_TRIES = 5,           /* repairs before an operation gives up with RES_IO */
+	RECOVERY_BUSY = 2, /* while clients are served */
+	MAX_TRIES = 5,     /* repairs before an operation gives up with RES_IO */
 };
 
-/* ---- Calls: a request to the holder of a shard, here or elsewhere (call.c) ---------------------- */
+/* ---- Calls: a request to the holder of a shard, here or elsewhere (call.c)
+ * ---------------------- */
 
 struct call;
 /* reply is borrowed; its payload may be moved out. */
@@ -47,16 +52,17 @@ typedef void (*call_done)(struct node *node, struct call *call, struct msg *repl
 
 struct call {
 	struct hnode by_id;
-	struct list in_pg;       /* pg->calls; on its own when free of a PG */
+	struct list in_pg; /* pg->calls; on its own when free of a PG */
 	uint64_t id, peer, disk;
-	struct msg *req;         /* kept to be repeated; NULL while a disk job has it */
-	uint64_t retry_at;       /* 0: no answer awaited from the network */
-	call_done done;          /* NULL: cancelled or nobody waits */
+	struct msg *req;   /* kept to be repeated; NULL while a disk job has it */
+	uint64_t retry_at; /* 0: no answer awaited from the network */
+	call_done done;    /* NULL: cancelled or nobody waits */
 	void *ctx;
-	uint32_t index;          /* the caller's */
+	uint32_t index; /* the caller's */
 };
 
-/* ---- Placement groups --------------------------------------------------------------------------- */
+/* ---- Placement groups
+ * --------------------------------------------------------------------------- */
 
 enum pg_state { PG_QUERY, PG_LIST, PG_ROLLBACK, PG_ACTIVATING, PG_ACTIVE, PG_DOWN };
 
@@ -65,10 +71,10 @@ enum { PG_MAX_MEMBERS = 64 };
 /* A disk that was asked at peering: a slot of this interval or of an earlier one. */
 struct member {
 	uint64_t disk, node;
-	int32_t slot;            /* in this interval, or -1: a stray */
+	int32_t slot; /* in this interval, or -1: a stray */
 	bool asked, answered, wrong_shards;
 	struct pg_info info;
-	struct msg *log;         /* the reply to PG_QUERY, for its log */
+	struct msg *log; /* the reply to PG_QUERY, for its log */
 	struct shard_entry *entries;
 	uint32_t entry_count, entry_capacity;
 };
@@ -82,19 +88,19 @@ struct undo {
 
 /* Who has a shard at the version that counts: (member index, shard). At most one bit per shard. */
 struct missing {
-	struct hnode by_oid;     /* pg->missing */
-	struct list queue;       /* node->recover[r], or on its own while being rebuilt or blocked */
+	struct hnode by_oid; /* pg->missing */
+	struct list queue;   /* node->recover[r], or on its own while being rebuilt or blocked */
 	struct pg *pg;
 	uint64_t oid, version, size;
-	uint64_t have;           /* shards that exist somewhere */
-	uint64_t need;           /* slots of this interval (with a disk that is up) that lack their shard */
+	uint64_t have; /* shards that exist somewhere */
+	uint64_t need; /* slots of this interval (with a disk that is up) that lack their shard */
 	uint8_t source[MAX_SHARDS]; /* member index where a shard of `have` is */
 	bool tombstone, unfound, running;
-	bool unstable;           /* not known acknowledged: on every live slot before anybody reads it */
-	bool held;               /* nor can it be made stable now: fewer live slots than a write needs */
-	uint64_t blocked_until;  /* a push failed: not again before */
-	bool full;               /* because the target has no room */
-	struct list waiting;     /* struct op.link: operations that need it rebuilt first */
+	bool unstable; /* not known acknowledged: on every live slot before anybody reads it */
+	bool held;     /* nor can it be made stable now: fewer live slots than a write needs */
+	uint64_t blocked_until; /* a push failed: not again before */
+	bool full;              /* because the target has no room */
+	struct list waiting;    /* struct op.link: operations that need it rebuilt first */
 };
 
 struct pg {
@@ -102,83 +108,87 @@ struct pg {
 	const struct map_pool *conf; /* in node->map */
 	struct ec_code *code;        /* node's, shared by PGs of the pool */
 	uint32_t n, k;
-	uint32_t epoch;              /* first of this interval */
+	uint32_t epoch; /* first of this interval */
 	enum pg_state state;
 	uint64_t slot_disk[MAX_SHARDS]; /* NO_DISK when there is none */
 	uint64_t slot_node[MAX_SHARDS];
-	uint64_t live;               /* slots whose disk is up */
-	uint32_t own;                /* our slot */
+	uint64_t live; /* slots whose disk is up */
+	uint32_t own;  /* our slot */
 	bool clean, clean_sent, tombstones;
-	uint32_t clean_round;        /* the clean record under way */
-	uint64_t clean_commit;       /* its commit point */
-	uint64_t commit_durable;     /* commit point that every slot has recorded, surviving a power cut */
-	uint64_t not_before;         /* an old primary may hold a lease until then */
-	uint64_t retry_at;           /* PG_DOWN: look again */
+	uint32_t clean_round;  /* the clean record under way */
+	uint64_t clean_commit; /* its commit point */
+	uint64_t
+		commit_durable; /* commit point that every slot has recorded, surviving a power cut */
+	uint64_t not_before;    /* an old primary may hold a lease until then */
+	uint64_t retry_at;      /* PG_DOWN: look again */
 
 	struct member *members;
 	uint32_t member_count;
-	uint32_t clean_epoch;        /* newest epoch known to be clean; pool's creation if never */
-	uint32_t awaited;            /* answers outstanding in this state */
+	uint32_t clean_epoch; /* newest epoch known to be clean; pool's creation if never */
+	uint32_t awaited;     /* answers outstanding in this state */
 	uint64_t max_version;
 	struct undo *undo;
 	uint32_t undo_count, undo_next;
 	bool logs_merged;
 
-	uint64_t counter;            /* of the last version given out in this interval */
+	uint64_t counter; /* of the last version given out in this interval */
 	uint64_t commit, commit_sent, commit_at;
-	uint64_t commit_cap;         /* undecided versions lie above it */
-	struct list inflight;        /* struct op.by_version: writes prepared, ascending versions */
+	uint64_t commit_cap;  /* undecided versions lie above it */
+	struct list inflight; /* struct op.by_version: writes prepared, ascending versions */
 
-	struct htab objects;         /* struct object */
-	struct htab missing;         /* struct missing */
-	uint32_t running;            /* recoveries under way */
+	struct htab objects; /* struct object */
+	struct htab missing; /* struct missing */
+	uint32_t running;    /* recoveries under way */
 	int64_t object_count;
-	struct htab requests;        /* struct done_req: recent request ids */
+	struct htab requests; /* struct done_req: recent request ids */
 	struct list requests_order;
 	uint32_t requests_count;
 	struct list calls;
-	struct list waiting;         /* struct op.link: until active */
-	struct list ops;             /* struct op.in_pg: all of this interval */
+	struct list waiting; /* struct op.link: until active */
+	struct list ops;     /* struct op.in_pg: all of this interval */
 };
 
 struct done_req {
 	struct hnode by_req;
 	struct list order;
-	struct log_entry e;      /* version 0: it changed nothing, known to this interval only */
-	uint32_t result;         /* what the client was told */
+	struct log_entry e; /* version 0: it changed nothing, known to this interval only */
+	uint32_t result;    /* what the client was told */
 };
 
-/* What the primary knows of an object, and who may touch it now. Readers (and recovery) share, a writer excludes. */
+/* What the primary knows of an object, and who may touch it now. Readers (and recovery) share, a
+ * writer excludes. */
 struct object {
 	struct hnode by_oid;
-	struct list lru;         /* node->object_lru while idle */
+	struct list lru; /* node->object_lru while idle */
 	struct pg *pg;
 	uint64_t oid;
-	bool known;              /* version and exists are */
+	bool known; /* version and exists are */
 	bool exists;
 	uint64_t version;
 	uint32_t readers;
 	bool writer;
-	struct list waiting;     /* struct op.link */
+	struct list waiting; /* struct op.link */
 };
 
-/* ---- Client operations and recoveries ----------------------------------------------------------- */
+/* ---- Client operations and recoveries
+ * ----------------------------------------------------------- */
 
 struct op;
 typedef void (*op_run)(struct node *node, struct op *op);
 
-/* One client request, recovery or check of one object. Its calls belong to the PG and are cancelled with it. */
+/* One client request, recovery or check of one object. Its calls belong to the PG and are
+ * cancelled with it. */
 struct op {
-	struct list link;        /* pg->waiting, object->waiting or missing->waiting */
+	struct list link; /* pg->waiting, object->waiting or missing->waiting */
 	struct list in_pg;
-	struct list by_version;  /* pg->inflight */
+	struct list by_version; /* pg->inflight */
 	struct pg *pg;
-	struct object *object;   /* locked while set */
+	struct object *object; /* locked while set */
 	bool exclusive;
-	op_run run;              /* called with the lock held; may be called again after a repair */
+	op_run run; /* called with the lock held; may be called again after a repair */
 	uint32_t tries;
-	uint64_t conn;           /* 0: recovery */
-	struct msg *req;         /* the client's request */
+	uint64_t conn;   /* 0: recovery */
+	struct msg *req; /* the client's request */
 	uint32_t inflight_bytes;
 	struct missing *missing; /* recovery: what is rebuilt */
 
@@ -187,7 +197,7 @@ struct op {
 	uint32_t fail_result;
 	uint64_t failed, prepared; /* slots */
 	struct io_plan *plan;
-	struct write *write;     /* write.c's own */
+	struct write *write; /* write.c's own */
 	struct code_job *code;
 	struct check_counts check;
 };
@@ -195,20 +205,21 @@ struct op {
 /* What an operation reads: per shard a range and where it comes from; then the bytes (read.c). */
 struct io_plan {
 	struct shard_io {
-		uint64_t disk, node;     /* source */
-		uint32_t lo, hi;         /* hi == lo: not read */
-		struct slice data;       /* result; buf NULL after an absent answer */
+		uint64_t disk, node; /* source */
+		uint32_t lo, hi;     /* hi == lo: not read */
+		struct slice data;   /* result; buf NULL after an absent answer */
 		uint64_t version;
 		uint32_t result;
 	} shard[MAX_SHARDS];
-	uint64_t decode;             /* shards to compute from the others over [dlo, dhi) */
-	uint64_t sources;            /* exactly k shards that serve to decode, when decode != 0 */
+	uint64_t decode;  /* shards to compute from the others over [dlo, dhi) */
+	uint64_t sources; /* exactly k shards that serve to decode, when decode != 0 */
 	uint32_t dlo, dhi;
 	struct slice decoded[MAX_SHARDS];
 	void (*done)(struct node *node, struct op *op);
 };
 
-/* ---- The node ----------------------------------------------------------------------------------- */
+/* ---- The node
+ * ----------------------------------------------------------------------------------- */
 
 struct epoch_rec {
 	struct map *map;
@@ -226,8 +237,8 @@ struct peer {
 /* Per PG of every pool, whether we are its primary or not. */
 struct pg_slot {
 	uint32_t interval_start;
-	uint32_t promised;        /* a primary peered in this epoch: older ones are refused */
-	struct pg *pg;            /* NULL unless we are the primary */
+	uint32_t promised; /* a primary peered in this epoch: older ones are refused */
+	struct pg *pg;     /* NULL unless we are the primary */
 };
 struct pool_state {
 	uint32_t pool, pg_count;
@@ -248,7 +259,7 @@ struct admin_wait;
 struct node {
 	struct node_config config;
 	const struct log *log;
-	struct effects *fx;       /* of the step at hand */
+	struct effects *fx; /* of the step at hand */
 	uint64_t now, wall, started_ms, last_tick_ms;
 
 	/* The epoch log: rec[i] is epoch first_epoch + i. */
@@ -256,7 +267,7 @@ struct node {
 	uint32_t rec_count, rec_capacity, first_epoch;
 	struct map *map;
 	struct placement *placement;
-	uint64_t cluster;         /* our disks carry it; 0: fresh */
+	uint64_t cluster; /* our disks carry it; 0: fresh */
 	bool adopting, exiting, leaving;
 	uint64_t lease_until;
 	uint32_t pool_count;
@@ -271,28 +282,29 @@ struct node {
 	uint64_t rejoin_at, rejoin_delay_ms;
 	bool proposing;
 	uint64_t proposed_ms;
-	struct list admin;        /* struct admin_wait */
+	struct list admin; /* struct admin_wait */
 
 	uint64_t next_call;
 	struct htab calls;
-	struct list loose_calls;  /* calls of no PG */
-	struct list disk_out;     /* struct disk_job.out */
-	struct list compute_out;  /* struct compute_job.out */
-	struct list future;       /* struct held_msg */
+	struct list loose_calls; /* calls of no PG */
+	struct list disk_out;    /* struct disk_job.out */
+	struct list compute_out; /* struct compute_job.out */
+	struct list future;      /* struct held_msg */
 	uint32_t future_count;
 
 	struct list object_lru;
 	uint32_t object_count;
 	struct list recover[MAX_PARITY + 1]; /* struct missing.queue by remaining redundancy */
-	struct list blocked;      /* struct missing.queue: a target is full; tried again later */
-	uint32_t recovering;      /* objects being rebuilt now */
+	struct list blocked; /* struct missing.queue: a target is full; tried again later */
+	uint32_t recovering; /* objects being rebuilt now */
 	uint64_t client_bytes;
 	uint32_t client_ops;
 
 	struct disk_state *disks;
 	uint64_t polled_ms;
-	uint32_t stray_epoch, stray_pool, stray_pg, stray_disk; /* cursor of the search for strays */
-	uint64_t stray_at;        /* when to go on; 0: all looked through */
+	uint32_t stray_epoch, stray_pool, stray_pg,
+		stray_disk; /* cursor of the search for strays */
+	uint64_t stray_at;  /* when to go on; 0: all looked through */
 
 	struct {
 		uint64_t ops, written, read;
@@ -311,8 +323,8 @@ struct disk_state *node_disk(struct node *node, uint64_t disk);
 
 /* call.c */
 /* Sends req (taken over) to the disk's node, or runs it on our own disk. pg may be NULL. */
-struct call *call_start(struct node *node, struct pg *pg, uint64_t peer, uint64_t disk, struct msg *req, call_done done,
-                        void *ctx);
+struct call *call_start(struct node *node, struct pg *pg, uint64_t peer, uint64_t disk,
+                        struct msg *req, call_done done, void *ctx);
 void call_reply_arrived(struct node *node, uint64_t peer, struct msg *reply);
 void call_peer_lost(struct node *node, uint64_t peer);
 void call_tick(struct node *node);
@@ -334,15 +346,18 @@ const struct epoch_rec *node_epoch(const struct node *node, uint32_t epoch);
 void node_exit(struct node *node, int status, const char *why);
 void epochs_drop(struct node *node);
 struct pg_slot *node_pg_slot(struct node *node, uint32_t pool, uint32_t pg);
-struct pg *node_find_pg(struct node *node, uint32_t pool, uint32_t pg); /* we are its primary; else NULL */
+struct pg *node_find_pg(struct node *node, uint32_t pool,
+                        uint32_t pg); /* we are its primary; else NULL */
 /* Slots of a PG in an epoch and which of them are up. false: unknown epoch or pool. */
-bool epoch_slots(const struct epoch_rec *rec, uint32_t pool, uint32_t pg, const uint64_t **ret_disks, uint64_t *ret_live);
+bool epoch_slots(const struct epoch_rec *rec, uint32_t pool, uint32_t pg,
+                 const uint64_t **ret_disks, uint64_t *ret_live);
 /* Peers anew; the PG is gone afterwards and another stands in its place. */
 void pg_restart(struct node *node, struct pg *pg);
 uint32_t pg_min_live(const struct node *node, const struct pg *pg);
 
 /* pg.c */
-struct pg *pg_begin(struct node *node, const struct map_pool *conf, struct ec_code *code, uint32_t number, uint32_t epoch);
+struct pg *pg_begin(struct node *node, const struct map_pool *conf, struct ec_code *code,
+                    uint32_t number, uint32_t epoch);
 void pg_end(struct node *node, struct pg *pg);
 void pg_add_request(struct pg *pg, const struct log_entry *e, uint32_t result);
 /* NULL: not seen. */
@@ -351,7 +366,8 @@ void pg_remove_request(struct pg *pg, uint64_t version, uint64_t oid);
 uint64_t pg_next_version(struct pg *pg);
 void pg_advance_commit(struct node *node, struct pg *pg);
 void pg_tick(struct node *node, struct pg *pg);
-/* After a missing shard was rebuilt, or peering ended: looks whether the PG is clean now and says so. */
+/* After a missing shard was rebuilt, or peering ended: looks whether the PG is clean now and
+ * says so. */
 void pg_check_clean(struct node *node, struct pg *pg);
 struct msg *pg_msg(const struct node *node, const struct pg *pg, enum msg_type type);
 
@@ -362,7 +378,8 @@ struct missing *missing_add(struct node *node, struct pg *pg, uint64_t oid, uint
 void missing_requeue(struct node *node, struct missing *m);
 void missing_free(struct node *node, struct missing *m);
 /* A slot's shard turned out to be bad while serving: version is the object's. */
-void missing_mark_slot(struct node *node, struct pg *pg, uint64_t oid, uint64_t version, uint32_t slot);
+void missing_mark_slot(struct node *node, struct pg *pg, uint64_t oid, uint64_t version,
+                       uint32_t slot);
 uint32_t missing_redundancy(const struct missing *m); /* 0..m, only when found */
 
 /* peering.c, resolve.c */
@@ -379,7 +396,8 @@ void object_trim(struct node *node);
 void object_free(struct node *node, struct object *o);
 /* Runs op->run when the lock is there and no repair must come first. */
 void op_start(struct node *node, struct op *op);
-struct op *op_create(struct node *node, struct pg *pg, uint64_t conn, struct msg *req, op_run run, bool exclusive);
+struct op *op_create(struct node *node, struct pg *pg, uint64_t conn, struct msg *req, op_run run,
+                     bool exclusive);
 /* Answers the client (conn != 0) and lets go of everything. */
 void op_finish(struct node *node, struct op *op, uint32_t result);
 /* Likewise with a reply of its own (taken over). */
@@ -388,8 +406,8 @@ void op_finish_reply(struct node *node, struct op *op, struct msg *reply);
 void op_restart(struct node *node, struct op *op);
 /* The interval is over: the client is told to repeat, nothing else is touched. */
 void op_abort(struct node *node, struct op *op);
-struct call *op_call(struct node *node, struct op *op, uint64_t peer, uint64_t disk, struct msg *req, call_done done,
-                     uint32_t index);
+struct call *op_call(struct node *node, struct op *op, uint64_t peer, uint64_t disk,
+                     struct msg *req, call_done done, uint32_t index);
 
 /* plan.c */
 /* Reads what op->plan names, decodes what it lists, then plan->done. */
@@ -397,7 +415,8 @@ struct io_plan *plan_create(void (*done)(struct node *, struct op *));
 void plan_free(struct io_plan *plan);
 void plan_run(struct node *node, struct op *op);
 /* Adds [lo, hi) of a shard to what is read, through the others when that one is not to be had. */
-void plan_add_shard(struct pg *pg, struct missing *m, struct io_plan *plan, uint32_t shard, uint32_t lo, uint32_t hi);
+void plan_add_shard(struct pg *pg, struct missing *m, struct io_plan *plan, uint32_t shard,
+                    uint32_t lo, uint32_t hi);
 /* After the last plan_add_shard: chooses what to decode from. False: too few shards to be had. */
 bool plan_seal(struct pg *pg, struct missing *m, struct io_plan *plan);
 /* The bytes of a part's [lo, hi) after plan_run; a slice of its own. */
@@ -421,7 +440,7 @@ struct code_job {
 	uint32_t len;
 	uint32_t in_count, out_count;
 	uint32_t in_id[MAX_SHARDS], out_id[MAX_SHARDS];
-	struct slice in[MAX_SHARDS];   /* buf NULL: zeros; may be shorter than len (zeros behind) */
+	struct slice in[MAX_SHARDS]; /* buf NULL: zeros; may be shorter than len (zeros behind) */
 	struct buf *out[MAX_SHARDS];
 	void (*done)(struct node *node, struct op *op);
 };
@@ -455,7 +474,8 @@ void admin_handle(struct node *node, uint64_t conn, struct msg *msg);
 void admin_proposed(struct node *node, int result);
 void admin_client_lost(struct node *node, uint64_t conn);
 void admin_destroy(struct node *node);
-bool admin_next_event(struct node *node); /* proposes what an operator asked for; true when it did */
+bool admin_next_event(
+	struct node *node); /* proposes what an operator asked for; true when it did */
 void nodes_handle(struct node *node, uint64_t conn, struct msg *msg);
 void status_handle(struct node *node, uint64_t conn, struct msg *msg);
 void stray_tick(struct node *node);

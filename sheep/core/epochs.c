@@ -16,7 +16,8 @@ const struct epoch_rec *node_epoch(const struct node *node, uint32_t epoch)
 	return &node->rec[epoch - node->first_epoch];
 }
 
-bool epoch_slots(const struct epoch_rec *rec, uint32_t pool, uint32_t pg, const uint64_t **ret_disks, uint64_t *ret_live)
+bool epoch_slots(const struct epoch_rec *rec, uint32_t pool, uint32_t pg,
+                 const uint64_t **ret_disks, uint64_t *ret_live)
 {
 	const struct map_pool *p = rec ? map_find_pool(rec->map, pool) : NULL;
 	const uint64_t *disks = p ? placement_slots(rec->placement, pool, pg) : NULL;
@@ -25,7 +26,8 @@ bool epoch_slots(const struct epoch_rec *rec, uint32_t pool, uint32_t pg, const 
 		return false;
 	*ret_live = 0;
 	for (uint32_t i = 0; i < p->k + p->m; i++) {
-		const struct map_disk *d = disks[i] == NO_DISK ? NULL : map_find_disk(rec->map, disks[i]);
+		const struct map_disk *d =
+			disks[i] == NO_DISK ? NULL : map_find_disk(rec->map, disks[i]);
 		if (d && map_disk_up(rec->map, d))
 			*ret_live |= slot_bit(i);
 	}
@@ -61,7 +63,8 @@ struct pg *node_find_pg(struct node *node, uint32_t pool, uint32_t pg)
 }
 
 /* Whether a PG's slots, their being up, or their nodes' incarnations differ between two epochs. */
-static bool interval_differs(const struct epoch_rec *a, const struct epoch_rec *b, uint32_t pool, uint32_t pg, uint32_t n)
+static bool interval_differs(const struct epoch_rec *a, const struct epoch_rec *b, uint32_t pool,
+                             uint32_t pg, uint32_t n)
 {
 	const uint64_t *da, *db;
 	uint64_t la, lb;
@@ -73,16 +76,18 @@ static bool interval_differs(const struct epoch_rec *a, const struct epoch_rec *
 	for (uint32_t i = 0; i < n; i++) {
 		if (!(la & slot_bit(i)))
 			continue;
-		const struct map_disk *x = map_find_disk(a->map, da[i]), *y = map_find_disk(b->map, db[i]);
-		if (x->node != y->node ||
-		    map_find_node(a->map, x->node)->incarnation != map_find_node(b->map, y->node)->incarnation)
+		const struct map_disk *x = map_find_disk(a->map, da[i]),
+				      *y = map_find_disk(b->map, db[i]);
+		if (x->node != y->node || map_find_node(a->map, x->node)->incarnation !=
+		                                  map_find_node(b->map, y->node)->incarnation)
 			return true;
 	}
 	return false;
 }
 
 /* We are primary when the lowest live slot is a disk of ours. */
-static bool pg_is_ours(const struct node *node, const struct epoch_rec *rec, uint32_t pool, uint32_t pg)
+static bool pg_is_ours(const struct node *node, const struct epoch_rec *rec, uint32_t pool,
+                       uint32_t pg)
 {
 	const uint64_t *disks;
 	uint64_t live;
@@ -116,7 +121,8 @@ static bool pg_has_unfound(const struct pg *pg)
 	return false;
 }
 
-/* The slots are the same, but an earlier holder that peering or recovery counts on is gone, or one that
+/* The slots are the same, but an earlier holder that peering or recovery counts on is gone, or
+ * one that
  * peering waits for may be back. */
 static bool pg_sources_changed(const struct pg *pg, const struct map *map)
 {
@@ -131,12 +137,13 @@ static bool pg_sources_changed(const struct pg *pg, const struct map *map)
 	return false;
 }
 
-static void pool_update(struct node *node, struct pool_state *p, const struct map_pool *conf, const struct epoch_rec *before,
-                        const struct epoch_rec *now)
+static void pool_update(struct node *node, struct pool_state *p, const struct map_pool *conf,
+                        const struct epoch_rec *before, const struct epoch_rec *now)
 {
 	for (uint32_t i = 0; i < p->pg_count; i++) {
 		struct pg_slot *slot = &p->pgs[i];
-		bool changed = !before || interval_differs(before, now, p->pool, i, conf->k + conf->m);
+		bool changed =
+			!before || interval_differs(before, now, p->pool, i, conf->k + conf->m);
 		if (changed) {
 			slot->interval_start = now->map->epoch;
 			if (slot->pg)
@@ -152,13 +159,15 @@ static void pool_update(struct node *node, struct pool_state *p, const struct ma
 	}
 }
 
-static void pools_update(struct node *node, const struct epoch_rec *before, const struct epoch_rec *now)
+static void pools_update(struct node *node, const struct epoch_rec *before,
+                         const struct epoch_rec *now)
 {
 	for (uint32_t i = 0; i < now->map->pool_count; i++) {
 		const struct map_pool *conf = &now->map->pools[i];
 		struct pool_state *p = node_pool(node, conf->id);
 		if (!p) {
-			node->pools = xrealloc(node->pools, (node->pool_count + 1) * sizeof(*node->pools));
+			node->pools = xrealloc(node->pools,
+			                       (node->pool_count + 1) * sizeof(*node->pools));
 			p = &node->pools[node->pool_count++];
 			p->pool = conf->id;
 			p->pg_count = conf->pg_count;
@@ -216,7 +225,8 @@ void node_exit(struct node *node, int status, const char *why)
 	fx->status = status;
 }
 
-/* A map of another cluster than before: our directory is foreign, or the cluster was formatted anew. */
+/* A map of another cluster than before: our directory is foreign, or the cluster was formatted
+ * anew. */
 static bool take_other_cluster(struct node *node, const struct map *map)
 {
 	if (!node->map && node->cluster) {

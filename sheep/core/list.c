@@ -33,8 +33,8 @@ static uint32_t take_own(struct pg *pg, const struct msg *page, struct shard_ent
 	return count;
 }
 
-static uint32_t take_missing(struct pg *pg, uint64_t after, bool from_start, uint64_t last, struct shard_entry *out,
-                             uint32_t room)
+static uint32_t take_missing(struct pg *pg, uint64_t after, bool from_start, uint64_t last,
+                             struct shard_entry *out, uint32_t room)
 {
 	uint32_t cursor = 0, count = 0;
 
@@ -43,7 +43,8 @@ static uint32_t take_missing(struct pg *pg, uint64_t after, bool from_start, uin
 		if (m->tombstone || m->oid > last || (!from_start && m->oid <= after))
 			continue;
 		if (count < room)
-			out[count++] = (struct shard_entry){.oid = m->oid, .version = m->version, .size = m->size};
+			out[count++] = (struct shard_entry){
+				.oid = m->oid, .version = m->version, .size = m->size};
 	}
 	return count;
 }
@@ -54,12 +55,14 @@ static void list_answer(struct node *node, struct call *call, struct msg *page)
 	struct pg *pg = op->pg;
 	struct msg *reply = msg_create_reply(op->req, page->result == RES_OK ? RES_OK : RES_IO);
 	bool more = page->flags & MSG_F_MORE;
-	uint64_t last = more && page->entry_count ? page->entries[page->entry_count - 1].oid : UINT64_MAX;
+	uint64_t last =
+		more && page->entry_count ? page->entries[page->entry_count - 1].oid : UINT64_MAX;
 	uint32_t room = page->entry_count + pg->missing.count;
 
 	reply->entries = xcalloc(room + 1, sizeof(*reply->entries));
 	uint32_t count = take_own(pg, page, reply->entries);
-	count += take_missing(pg, op->req->oid, op->req->flags & MSG_F_FIRST, last, reply->entries + count, room - count);
+	count += take_missing(pg, op->req->oid, op->req->flags & MSG_F_FIRST, last,
+	                      reply->entries + count, room - count);
 	qsort(reply->entries, count, sizeof(*reply->entries), entry_compare);
 	reply->entry_count = MIN(count, (uint32_t)MSG_MAX_ENTRIES);
 	if (count > reply->entry_count)

@@ -3,11 +3,14 @@
 /*
  * Who is a member: what the live set, the map and our own pings say, and what we propose about it.
  *
- * Each condition is proposed by the lowest live node first, by the next ones a little later, so that there
+ * Each condition is proposed by the lowest live node first, by the next ones a little later, so
+ * that there
  * is little noise; the register lets exactly one proposal win. A node joins by proposing itself.
  *
- * Being in the live set does not prove that data can flow: every node pings every other. One that stays silent while
- * most others are heard is reported, and so dropped from the map. It comes back by proposing itself again.
+ * Being in the live set does not prove that data can flow: every node pings every other. One
+ * that stays silent while
+ * most others are heard is reported, and so dropped from the map. It comes back by proposing
+ * itself again.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -143,14 +146,16 @@ static uint64_t rank_delay(const struct node *node)
 static bool propose_self(struct node *node)
 {
 	const struct map_node *self = map_find_node(node->map, node->config.info.id);
-	bool was_dropped = self && !(self->flags & NODE_UP) && self->incarnation == node->config.info.incarnation;
+	bool was_dropped = self && !(self->flags & NODE_UP) &&
+	                   self->incarnation == node->config.info.incarnation;
 	struct map_event join = {.type = MAP_EV_JOIN, .info = &node->config.info};
 
 	if (!node_in_live_set(node, node->config.info.id))
 		return false;
 	if (was_dropped && !node->rejoin_at) {
 		/* Dropped while alive: come back, but ever more slowly if that repeats. */
-		node->rejoin_delay_ms = MIN(MAX(node->rejoin_delay_ms * 2, (uint64_t)REJOIN_MS), 30 * (uint64_t)REJOIN_MS);
+		node->rejoin_delay_ms = MIN(MAX(node->rejoin_delay_ms * 2, (uint64_t)REJOIN_MS),
+		                            30 * (uint64_t)REJOIN_MS);
 		node->rejoin_at = node->now + node->rejoin_delay_ms;
 	}
 	if (node->now < node->rejoin_at)
@@ -197,7 +202,8 @@ static bool hears_most(const struct node *node)
 static bool peer_is_gone(const struct node *node, const struct peer *p, uint64_t delay)
 {
 	if (p->absent_since_ms)
-		return node->now >= p->absent_since_ms + delay && node->now >= node->started_ms + START_HOLD_MS;
+		return node->now >= p->absent_since_ms + delay &&
+		       node->now >= node->started_ms + START_HOLD_MS;
 	return node->now >= p->heard_ms + SUSPECT_MS + delay && hears_most(node);
 }
 
@@ -212,7 +218,8 @@ static bool propose_about_peers(struct node *node)
 			continue;
 		if (p->up_since_ms && peer_is_gone(node, p, delay))
 			event.type = MAP_EV_DOWN;
-		else if (p->down_since_ms && node->now >= p->down_since_ms + node->map->grace_ms + delay)
+		else if (p->down_since_ms &&
+		         node->now >= p->down_since_ms + node->map->grace_ms + delay)
 			event.type = MAP_EV_OUT;
 		else
 			continue;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Objects of a PG of which some slot lacks its shard, queued by how many more failures they survive. */
+/* Objects of a PG of which some slot lacks its shard, queued by how many more failures they
+ * survive. */
 #include <stdlib.h>
 
 #include "lib/base/math.h"
@@ -66,7 +67,8 @@ void missing_free(struct node *node, struct missing *m)
 		op_start(node, list_item(l, struct op, link));
 }
 
-void missing_mark_slot(struct node *node, struct pg *pg, uint64_t oid, uint64_t version, uint32_t slot)
+void missing_mark_slot(struct node *node, struct pg *pg, uint64_t oid, uint64_t version,
+                       uint32_t slot)
 {
 	struct missing *m = missing_find(pg, oid);
 	struct disk_state *own = node_disk(node, pg->slot_disk[slot]);

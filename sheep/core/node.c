@@ -92,15 +92,18 @@ const struct map *node_map(const struct node *node)
 
 bool node_may_serve(const struct node *node, uint64_t now_ms)
 {
-	const struct map_node *self = node->map ? map_find_node(node->map, node->config.info.id) : NULL;
+	const struct map_node *self =
+		node->map ? map_find_node(node->map, node->config.info.id) : NULL;
 
-	return self && (self->flags & NODE_UP) && self->incarnation == node->config.info.incarnation &&
-	       now_ms < node->lease_until && !node->exiting;
+	return self && (self->flags & NODE_UP) &&
+	       self->incarnation == node->config.info.incarnation && now_ms < node->lease_until &&
+	       !node->exiting;
 }
 
 bool node_is_quiet(const struct node *node)
 {
-	if (node->client_ops || node->recovering || node->adopting || node->calls.count || node->future_count)
+	if (node->client_ops || node->recovering || node->adopting || node->calls.count ||
+	    node->future_count)
 		return false;
 	for (uint32_t i = 0; i < node->pool_count; i++)
 		for (uint32_t j = 0; j < node->pools[i].pg_count; j++) {
@@ -115,7 +118,8 @@ bool node_is_quiet(const struct node *node)
 
 static bool is_holder_request(enum msg_type type)
 {
-	return (type >= MSG_SHARD_PREPARE && type <= MSG_SHARD_STAT) || (type >= MSG_PG_COMMIT && type <= MSG_PG_DROP);
+	return (type >= MSG_SHARD_PREPARE && type <= MSG_SHARD_STAT) ||
+	       (type >= MSG_PG_COMMIT && type <= MSG_PG_DROP);
 }
 
 static void hold_for_map(struct node *node, uint64_t from, struct msg *msg)
@@ -174,7 +178,8 @@ static void get_map_handle(struct node *node, uint64_t conn, struct msg *msg)
 	const struct map *map = node->map;
 
 	if (msg->offset) {
-		const struct epoch_rec *rec = msg->offset <= UINT32_MAX ? node_epoch(node, msg->offset) : NULL;
+		const struct epoch_rec *rec =
+			msg->offset <= UINT32_MAX ? node_epoch(node, msg->offset) : NULL;
 		map = rec ? rec->map : NULL;
 	}
 	if (map) {
@@ -246,7 +251,8 @@ static void usage_poll(struct node *node)
 		if (d->polling || d->failed)
 			continue;
 		d->polling = true;
-		disk_job_start(node, d->id, msg_create((enum msg_type)DISK_USAGE), usage_done, NULL);
+		disk_job_start(node, d->id, msg_create((enum msg_type)DISK_USAGE), usage_done,
+		               NULL);
 	}
 }
 
@@ -258,7 +264,8 @@ static void pgs_tick(struct node *node)
 				pg_tick(node, node->pools[i].pgs[j].pg);
 }
 
-/* After a pause of our own (a stopped process, a starved machine) the others' silence means nothing. */
+/* After a pause of our own (a stopped process, a starved machine) the others' silence means
+ * nothing. */
 static void forgive_pause(struct node *node)
 {
 	if (node->last_tick_ms && node->now > node->last_tick_ms + SUSPECT_MS / 2)
@@ -287,7 +294,8 @@ static void disk_lost(struct node *node, uint64_t disk)
 
 	if (d && !d->failed) {
 		d->failed = true;
-		log_error(node->log, "disk %016llx has failed and is out", (unsigned long long)disk);
+		log_error(node->log, "disk %016llx has failed and is out",
+		          (unsigned long long)disk);
 	}
 }
 

@@ -3,9 +3,12 @@
 /*
  * Objects at their primary, and the operations that wait for them.
  *
- * An operation runs when (1) nothing must be rebuilt first, (2) it has the object's lock - readers and
- * recovery share it, a writer excludes - and (3), for writers, the object's version is known. Waiters
- * are served in order. A write that cannot be completed keeps its lock until the interval ends: nobody may
+ * An operation runs when (1) nothing must be rebuilt first, (2) it has the object's lock -
+ * readers and
+ * recovery share it, a writer excludes - and (3), for writers, the object's version is known.
+ * Waiters
+ * are served in order. A write that cannot be completed keeps its lock until the interval ends:
+ * nobody may
  * see the object before peering has decided about that version.
  */
 #include <assert.h>
@@ -47,7 +50,8 @@ void object_trim(struct node *node)
 
 /* ---- Operations ---- */
 
-struct op *op_create(struct node *node, struct pg *pg, uint64_t conn, struct msg *req, op_run run, bool exclusive)
+struct op *op_create(struct node *node, struct pg *pg, uint64_t conn, struct msg *req, op_run run,
+                     bool exclusive)
 {
 	struct op *op = xcalloc(1, sizeof(*op));
 
@@ -135,8 +139,10 @@ static void object_unlock(struct node *node, struct op *op)
 		op_go(node, list_item(l, struct op, link));
 }
 
-/* A final answer to a change is remembered, also when nothing changed: a copy of the request that was delayed on its
- * way must not take effect after the client has moved on. (One delayed into the next interval carries an older
+/* A final answer to a change is remembered, also when nothing changed: a copy of the request
+ * that was delayed on its
+ * way must not take effect after the client has moved on. (One delayed into the next interval
+ * carries an older
  * epoch and is refused.) */
 static void op_remember(struct op *op, const struct msg *reply)
 {
@@ -168,7 +174,8 @@ void op_finish(struct node *node, struct op *op, uint32_t result)
 
 void op_abort(struct node *node, struct op *op)
 {
-	/* What it did is for peering to find out; the client repeats it with the same request id. */
+	/* What it did is for peering to find out; the client repeats it with the same request
+	 * id. */
 	if (op->conn)
 		node_reply_result(node, op->conn, op->req, RES_AGAIN);
 	op_free(node, op);
@@ -226,7 +233,8 @@ static void op_go(struct node *node, struct op *op)
 		struct msg *m = pg_msg(node, pg, MSG_SHARD_STAT);
 		m->oid = op->req->oid;
 		m->shard = pg->own;
-		call_start(node, pg, pg->slot_node[pg->own], pg->slot_disk[pg->own], m, object_stat_done, op);
+		call_start(node, pg, pg->slot_node[pg->own], pg->slot_disk[pg->own], m,
+		           object_stat_done, op);
 		return;
 	}
 	op->run(node, op);
@@ -254,8 +262,8 @@ void op_restart(struct node *node, struct op *op)
 		op_start(node, op);
 }
 
-struct call *op_call(struct node *node, struct op *op, uint64_t peer, uint64_t disk, struct msg *req, call_done done,
-                     uint32_t index)
+struct call *op_call(struct node *node, struct op *op, uint64_t peer, uint64_t disk,
+                     struct msg *req, call_done done, uint32_t index)
 {
 	struct call *call = call_start(node, op->pg, peer, disk, req, done, op);
 

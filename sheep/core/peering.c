@@ -1,18 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * Peering: before a PG serves in a new interval, its primary learns what may have been acknowledged before.
+ * Peering: before a PG serves in a new interval, its primary learns what may have been
+ * acknowledged before.
  *
- *   PG_QUERY       every slot that is up, then every disk that was a slot since the PG was last clean,
+ *   PG_QUERY       every slot that is up, then every disk that was a slot since the PG was last
+ *   clean,
  *                  tells what it knows of the PG and promises to refuse older epochs
  *   PG_LIST        each of them lists its shards; resolve.c decides about each object
  *   PG_ROLLBACK    versions that were never acknowledged are taken back, durably
- *   PG_ACTIVATING  every slot records that the PG is active in this interval, and how far all is decided
+ *   PG_ACTIVATING  every slot records that the PG is active in this interval, and how far all is
+ *   decided
  *   PG_ACTIVE      clients are served; what is missing is rebuilt
  *
- *   PG_DOWN        an interval that may have acknowledged writes has no member we can ask: wait for one
+ *   PG_DOWN        an interval that may have acknowledged writes has no member we can ask: wait
+ *   for one
  *
- * A member that is up in the map but does not answer holds peering up until it answers or the map drops it.
+ * A member that is up in the map but does not answer holds peering up until it answers or the
+ * map drops it.
  */
 #include <assert.h>
 #include <stdlib.h>
@@ -86,7 +91,8 @@ static void member_query(struct node *node, struct pg *pg, uint32_t index)
 
 	mb->asked = true;
 	pg->awaited++;
-	call_start(node, pg, mb->node, mb->disk, pg_msg(node, pg, MSG_PG_QUERY), query_answer, pg)->index = index;
+	call_start(node, pg, mb->node, mb->disk, pg_msg(node, pg, MSG_PG_QUERY), query_answer, pg)
+		->index = index;
 }
 
 static bool disk_can_be_asked(const struct node *node, uint64_t disk, uint64_t *ret_node)
@@ -99,9 +105,11 @@ static bool disk_can_be_asked(const struct node *node, uint64_t disk, uint64_t *
 	return true;
 }
 
-/* Calls `each` for every earlier interval since the PG was clean in which writes may have been acknowledged. */
+/* Calls `each` for every earlier interval since the PG was clean in which writes may have been
+ * acknowledged. */
 static bool intervals_each(struct node *node, struct pg *pg,
-                           bool (*each)(struct node *, struct pg *, uint32_t epoch, const uint64_t *disks, uint64_t live))
+                           bool (*each)(struct node *, struct pg *, uint32_t epoch,
+                                        const uint64_t *disks, uint64_t live))
 {
 	const uint64_t *before = NULL;
 	uint64_t before_live = 0;
@@ -113,29 +121,33 @@ static bool intervals_each(struct node *node, struct pg *pg,
 		if (!epoch_slots(rec, pg->pool, pg->number, &disks, &live))
 			continue;
 		uint32_t min = MIN(pg->n, pg->k + rec->map->min_live_extra);
-		bool same = before && live == before_live && !memcmp(before, disks, pg->n * sizeof(*disks));
+		bool same = before && live == before_live &&
+		            !memcmp(before, disks, pg->n * sizeof(*disks));
 		before = disks;
 		before_live = live;
-		if (!same && (uint32_t)__builtin_popcountll(live) >= min && !each(node, pg, e, disks, live))
+		if (!same && (uint32_t)__builtin_popcountll(live) >= min &&
+		    !each(node, pg, e, disks, live))
 			return false;
 	}
 	return true;
 }
 
-static bool interval_add_members(struct node *node, struct pg *pg, uint32_t epoch, const uint64_t *disks, uint64_t live)
+static bool interval_add_members(struct node *node, struct pg *pg, uint32_t epoch,
+                                 const uint64_t *disks, uint64_t live)
 {
 	uint64_t owner;
 
 	for (uint32_t i = 0; i < pg->n; i++)
-		if ((live & slot_bit(i)) && !member_find(pg, disks[i]) && pg->member_count < PG_MAX_MEMBERS &&
-		    disk_can_be_asked(node, disks[i], &owner))
+		if ((live & slot_bit(i)) && !member_find(pg, disks[i]) &&
+		    pg->member_count < PG_MAX_MEMBERS && disk_can_be_asked(node, disks[i], &owner))
 			member_add(pg, disks[i], owner, -1);
 	return true;
 }
 
 /* Somebody of the interval was heard. (Nobody it could have been active without: activation is
  * recorded on every live slot before anything is acknowledged.) */
-static bool interval_is_known(struct node *node, struct pg *pg, uint32_t epoch, const uint64_t *disks, uint64_t live)
+static bool interval_is_known(struct node *node, struct pg *pg, uint32_t epoch,
+                              const uint64_t *disks, uint64_t live)
 {
 	for (uint32_t i = 0; i < pg->n; i++) {
 		struct member *mb = live & slot_bit(i) ? member_find(pg, disks[i]) : NULL;
@@ -191,7 +203,8 @@ static void page_answer(struct node *node, struct call *call, struct msg *page)
 		mb->entry_capacity = MAX(count, mb->entry_capacity * 2);
 		mb->entries = xrealloc(mb->entries, mb->entry_capacity * sizeof(*mb->entries));
 	}
-	memcpy(mb->entries + mb->entry_count, page->entries, page->entry_count * sizeof(*page->entries));
+	memcpy(mb->entries + mb->entry_count, page->entries,
+	       page->entry_count * sizeof(*page->entries));
 	mb->entry_count = count;
 	if ((page->flags & MSG_F_MORE) && page->entry_count) {
 		list_page(node, pg, call->index);
@@ -271,7 +284,8 @@ static int log_compare(const void *a, const void *b)
 	return x->version < y->version ? -1 : x->version > y->version;
 }
 
-/* Request ids of the last active interval: its members agree on all that was acknowledged. Older logs
+/* Request ids of the last active interval: its members agree on all that was acknowledged. Older
+ * logs
  * may tell of versions that were taken back while their holder was away. */
 static void peering_merge_logs(struct pg *pg)
 {
@@ -341,9 +355,10 @@ static void peering_activate(struct node *node, struct pg *pg)
 		if (!(pg->live & slot_bit(i)))
 			continue;
 		struct msg *m = pg_msg(node, pg, MSG_PG_ACTIVATE);
-		m->info = (struct pg_info){.activated = pg->epoch, .clean = pg->clean_epoch, .commit = pg->commit};
+		m->info = (struct pg_info){
+			.activated = pg->epoch, .clean = pg->clean_epoch, .commit = pg->commit};
 		m->log = xcalloc(pg->requests_count + 1, sizeof(*m->log));
-		list_each(l, order)
+		list_each (l, order)
 			m->log[m->log_count++] = list_item(l, struct done_req, order)->e;
 		call_start(node, pg, pg->slot_node[i], pg->slot_disk[i], m, activate_answer, pg);
 	}

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* A placement group at its primary: creation and end with its interval, versions, commit point, request ids, becoming clean. */
+/* A placement group at its primary: creation and end with its interval, versions, commit point,
+ * request ids, becoming clean. */
 #include <assert.h>
 #include <stdlib.h>
 
@@ -11,18 +12,21 @@
 static void pg_fill_slots(struct node *node, struct pg *pg)
 {
 	const uint64_t *disks;
-	bool known = epoch_slots(&node->rec[node->rec_count - 1], pg->pool, pg->number, &disks, &pg->live);
+	bool known = epoch_slots(&node->rec[node->rec_count - 1], pg->pool, pg->number, &disks,
+	                         &pg->live);
 
 	assert(known && pg->live);
 	for (uint32_t i = 0; i < pg->n; i++) {
-		const struct map_disk *d = disks[i] == NO_DISK ? NULL : map_find_disk(node->map, disks[i]);
+		const struct map_disk *d =
+			disks[i] == NO_DISK ? NULL : map_find_disk(node->map, disks[i]);
 		pg->slot_disk[i] = disks[i];
 		pg->slot_node[i] = d ? d->node : 0;
 	}
 	pg->own = __builtin_ctzll(pg->live);
 }
 
-struct pg *pg_begin(struct node *node, const struct map_pool *conf, struct ec_code *code, uint32_t number, uint32_t epoch)
+struct pg *pg_begin(struct node *node, const struct map_pool *conf, struct ec_code *code,
+                    uint32_t number, uint32_t epoch)
 {
 	struct pg *pg = xcalloc(1, sizeof(*pg));
 
@@ -140,7 +144,7 @@ const struct done_req *pg_find_request(const struct pg *pg, struct req_id req)
 
 void pg_remove_request(struct pg *pg, uint64_t version, uint64_t oid)
 {
-	list_each_safe(l, &pg->requests_order) {
+	list_each_safe (l, &pg->requests_order) {
 		struct done_req *r = list_item(l, struct done_req, order);
 		if (r->e.version == version && r->e.oid == oid)
 			pg_drop_request(pg, r);
@@ -228,8 +232,10 @@ static void clean_recorded(struct node *node, struct call *call, struct msg *rep
 }
 
 /*
- * Two rounds. Every slot first records the commit point, so that no delete up to it can be taken for one that was
- * never acknowledged; only then may slots forget tombstones, some earlier than others, and record that all is clean.
+ * Two rounds. Every slot first records the commit point, so that no delete up to it can be taken
+ * for one that was
+ * never acknowledged; only then may slots forget tombstones, some earlier than others, and
+ * record that all is clean.
  */
 static void clean_record(struct node *node, struct pg *pg)
 {
@@ -243,7 +249,8 @@ static void clean_record(struct node *node, struct pg *pg)
 		m->info.activated = pg->epoch;
 		m->info.clean = settled ? pg->epoch : pg->clean_epoch;
 		m->info.commit = pg->clean_commit;
-		call_start(node, pg, pg->slot_node[i], pg->slot_disk[i], m, clean_recorded, pg)->index = pg->clean_round;
+		call_start(node, pg, pg->slot_node[i], pg->slot_disk[i], m, clean_recorded, pg)
+			->index = pg->clean_round;
 	}
 }
 
@@ -266,7 +273,8 @@ void pg_tick(struct node *node, struct pg *pg)
 	if (pg->commit > pg->commit_sent && node->now >= pg->commit_at + COMMIT_IDLE_MS)
 		pg_send_commit(node, pg);
 	/* Deletes since the PG became clean left tombstones, which every slot has by now. */
-	if (pg->clean && pg->tombstones && list_empty(&pg->inflight) && pg->commit_sent == pg->commit)
+	if (pg->clean && pg->tombstones && list_empty(&pg->inflight) &&
+	    pg->commit_sent == pg->commit)
 		pg->clean_sent = pg->clean = false;
 	pg_check_clean(node, pg);
 }

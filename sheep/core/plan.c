@@ -45,7 +45,8 @@ static void range_join(uint32_t *lo, uint32_t *hi, uint32_t lo2, uint32_t hi2)
 	*hi = MAX(*hi, hi2);
 }
 
-void plan_add_shard(struct pg *pg, struct missing *m, struct io_plan *plan, uint32_t shard, uint32_t lo, uint32_t hi)
+void plan_add_shard(struct pg *pg, struct missing *m, struct io_plan *plan, uint32_t shard,
+                    uint32_t lo, uint32_t hi)
 {
 	if (plan_readable(pg, m) & slot_bit(shard)) {
 		range_join(&plan->shard[shard].lo, &plan->shard[shard].hi, lo, hi);
@@ -55,7 +56,8 @@ void plan_add_shard(struct pg *pg, struct missing *m, struct io_plan *plan, uint
 	range_join(&plan->dlo, &plan->dhi, lo, hi);
 }
 
-static void plan_set_source(const struct pg *pg, const struct missing *m, struct shard_io *io, uint32_t shard)
+static void plan_set_source(const struct pg *pg, const struct missing *m, struct shard_io *io,
+                            uint32_t shard)
 {
 	const struct member *mb = &pg->members[m ? m->source[shard] : shard];
 
@@ -73,7 +75,8 @@ bool plan_seal(struct pg *pg, struct missing *m, struct io_plan *plan)
 		for (int pass = 0; pass < 2; pass++)
 			for (uint32_t i = 0; i < pg->n && count < pg->k; i++) {
 				bool wanted = plan->shard[i].hi > plan->shard[i].lo;
-				if (!(readable & slot_bit(i)) || (plan->sources & slot_bit(i)) || wanted != (pass == 0))
+				if (!(readable & slot_bit(i)) || (plan->sources & slot_bit(i)) ||
+				    wanted != (pass == 0))
 					continue;
 				plan->sources |= slot_bit(i);
 				count++;
@@ -82,7 +85,8 @@ bool plan_seal(struct pg *pg, struct missing *m, struct io_plan *plan)
 			return false;
 		for (uint32_t i = 0; i < pg->n; i++)
 			if (plan->sources & slot_bit(i))
-				range_join(&plan->shard[i].lo, &plan->shard[i].hi, plan->dlo, plan->dhi);
+				range_join(&plan->shard[i].lo, &plan->shard[i].hi, plan->dlo,
+				           plan->dhi);
 	}
 	for (uint32_t i = 0; i < pg->n; i++)
 		if (plan->shard[i].hi > plan->shard[i].lo)
@@ -146,7 +150,8 @@ static void plan_answer(struct node *node, struct call *call, struct msg *reply)
 	io->result = reply->result;
 	io->version = reply->version;
 	if (reply->result == RES_OK) {
-		if (reply->payload.count == 1 && reply->payload.v[0].len == io->hi - io->lo && reply->payload.v[0].buf) {
+		if (reply->payload.count == 1 && reply->payload.v[0].len == io->hi - io->lo &&
+		    reply->payload.v[0].buf) {
 			io->data = reply->payload.v[0];
 			reply->payload.count = 0;
 		} else {
@@ -204,8 +209,8 @@ bool plan_is_absent(const struct io_plan *plan)
 	return any;
 }
 
-static void source_mark_bad(struct node *node, struct pg *pg, struct missing *m, uint64_t oid, uint64_t version,
-                            uint32_t shard)
+static void source_mark_bad(struct node *node, struct pg *pg, struct missing *m, uint64_t oid,
+                            uint64_t version, uint32_t shard)
 {
 	if (m && m->source[shard] >= pg->n) { /* a stray: just not a source any more */
 		m->have &= ~slot_bit(shard);

@@ -98,10 +98,13 @@ static uint32_t request_check(const struct msg *msg, const struct map_pool *conf
 	switch (msg->type) {
 	case MSG_OBJ_READ:
 	case MSG_OBJ_ZERO:
-		return msg->length && range_fits(msg->offset, msg->length, size) ? RES_OK : RES_INVALID;
+		return msg->length && range_fits(msg->offset, msg->length, size) ? RES_OK
+		                                                                 : RES_INVALID;
 	case MSG_OBJ_WRITE: {
 		uint32_t len = payload_len(&msg->payload);
-		return len && msg->payload.count == 1 && range_fits(msg->offset, len, size) ? RES_OK : RES_INVALID;
+		return len && msg->payload.count == 1 && range_fits(msg->offset, len, size)
+		               ? RES_OK
+		               : RES_INVALID;
 	}
 	default:
 		return RES_OK;
@@ -150,7 +153,8 @@ void client_object_request(struct node *node, uint64_t conn, struct msg *msg)
 			result = msg->epoch < node->map->epoch ? RES_STALE : RES_NOT_PRIMARY;
 		else if (msg->epoch < pg->epoch)
 			result = RES_STALE;
-		else if (node->config.max_client_bytes && node->client_bytes > node->config.max_client_bytes)
+		else if (node->config.max_client_bytes &&
+		         node->client_bytes > node->config.max_client_bytes)
 			result = RES_AGAIN;
 	}
 	if (result != RES_OK) {

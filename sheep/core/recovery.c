@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * Rebuilding shards. Driven by each PG's primary, most endangered objects first, a bounded number at once, fewer while
- * clients are served. One recovery reads k shards (or the lost shard itself where an earlier holder still has it),
- * decodes all that is lost together and pushes each to its slot. The object stays readable; writers wait for it.
+ * Rebuilding shards. Driven by each PG's primary, most endangered objects first, a bounded
+ * number at once, fewer while
+ * clients are served. One recovery reads k shards (or the lost shard itself where an earlier
+ * holder still has it),
+ * decodes all that is lost together and pushes each to its slot. The object stays readable;
+ * writers wait for it.
  */
 #include <assert.h>
 #include <stdlib.h>
@@ -95,7 +98,8 @@ static void recovery_push(struct node *node, struct op *op)
 			slice_drop(&s);
 			node->stat.recovered_bytes += len;
 			if (len) {
-				push->ranges[push->range_count++] = (struct shard_range){RANGE_DATA, 0, len};
+				push->ranges[push->range_count++] =
+					(struct shard_range){RANGE_DATA, 0, len};
 				payload_add(&push->payload, &cut);
 			} else {
 				slice_drop(&cut);
@@ -198,7 +202,7 @@ void recovery_pump(struct node *node)
 
 void recovery_tick(struct node *node)
 {
-	list_each_safe(l, &node->blocked) {
+	list_each_safe (l, &node->blocked) {
 		struct missing *m = list_item(l, struct missing, queue);
 		if (m->blocked_until <= node->now)
 			missing_requeue(node, m);

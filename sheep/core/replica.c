@@ -3,8 +3,10 @@
 /*
  * The holder's side: a primary asks, one of our disks answers.
  *
- * The promise of peering lives here: once our map has a newer interval of a PG, requests of an older
- * one are refused. Since PG_QUERY of epoch e is only answered with a map of at least e, whoever was queried
+ * The promise of peering lives here: once our map has a newer interval of a PG, requests of an
+ * older
+ * one are refused. Since PG_QUERY of epoch e is only answered with a map of at least e, whoever
+ * was queried
  * can no longer be used by an older primary.
  */
 #include "sheep/core/core.h"
@@ -39,7 +41,8 @@ static void replica_job_done(struct node *node, struct disk_job *job)
 	disk_job_free(job);
 }
 
-static void replica_refuse(struct node *node, const struct asker *to, struct msg *msg, uint32_t result)
+static void replica_refuse(struct node *node, const struct asker *to, struct msg *msg,
+                           uint32_t result)
 {
 	if (msg->type != MSG_PG_DROP)
 		replica_answer(node, to, msg_create_reply(msg, result));
@@ -53,7 +56,9 @@ void replica_handle(struct node *node, uint64_t from, bool is_client, struct msg
 	const struct disk_state *disk = node_disk(node, msg->disk);
 
 	if (!slot || !disk)
-		return replica_refuse(node, &to, msg, node->map && msg->epoch > node->map->epoch ? RES_AGAIN : RES_DENIED);
+		return replica_refuse(node, &to, msg,
+		                      node->map && msg->epoch > node->map->epoch ? RES_AGAIN
+		                                                                 : RES_DENIED);
 	if (disk->failed)
 		return replica_refuse(node, &to, msg, RES_IO);
 	if (node->adopting)

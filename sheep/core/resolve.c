@@ -4,10 +4,14 @@
  * What counts as an object's state, decided from the listings of all members that were heard.
  *
  * Versions are looked at from the newest down. A version
- *   - on at least k shards, or known committed, or a tombstone nobody rules out, stands: it is rolled forward;
- *   - that a heard slot of its own interval lacks was never acknowledged: it is taken back, the next older is looked at;
- *   - older than the last clean epoch that a slot of that epoch lacks is a left-over of a deleted object: dropped;
- *   - otherwise cannot be decided: the object is unfound and waits, while the rest of the PG serves.
+ *   - on at least k shards, or known committed, or a tombstone nobody rules out, stands: it is
+ *   rolled forward;
+ *   - that a heard slot of its own interval lacks was never acknowledged: it is taken back, the
+ *   next older is looked at;
+ *   - older than the last clean epoch that a slot of that epoch lacks is a left-over of a
+ *   deleted object: dropped;
+ *   - otherwise cannot be decided: the object is unfound and waits, while the rest of the PG
+ *   serves.
  */
 #include <assert.h>
 #include <stdlib.h>
@@ -21,7 +25,10 @@
 struct found {
 	uint64_t oid;
 	uint32_t count;
-	struct { uint32_t member; const struct shard_entry *e; } v[PG_MAX_MEMBERS * 4];
+	struct {
+		uint32_t member;
+		const struct shard_entry *e;
+	} v[PG_MAX_MEMBERS * 4];
 };
 
 static bool entry_has(const struct shard_entry *e, uint64_t version)
@@ -51,7 +58,8 @@ static bool member_has(const struct found *f, uint32_t member, uint64_t version)
 }
 
 /* Some heard slot of that epoch lacks the version. */
-static bool epoch_lacks(struct node *node, struct pg *pg, const struct found *f, uint32_t epoch, uint64_t version)
+static bool epoch_lacks(struct node *node, struct pg *pg, const struct found *f, uint32_t epoch,
+                        uint64_t version)
 {
 	const uint64_t *disks;
 	uint64_t live;
@@ -108,7 +116,8 @@ static void verdict_fill(const struct found *f, uint64_t version, struct verdict
 			continue;
 		v->committed = v->committed || e->version == version;
 		v->tombstone = v->tombstone ||
-		               (e->flags & (e->version == version ? ENTRY_TOMBSTONE : ENTRY_PENDING_TOMBSTONE));
+		               (e->flags & (e->version == version ? ENTRY_TOMBSTONE
+		                                                  : ENTRY_PENDING_TOMBSTONE));
 		v->size = MAX(v->size, e->size);
 		if (!(e->flags & ENTRY_DAMAGED))
 			v->have |= slot_bit(e->shard);
@@ -127,7 +136,8 @@ static void decide(struct node *node, struct pg *pg, const struct found *f, stru
 			reject(pg, f, version);
 			continue;
 		}
-		if (v->committed || (!v->tombstone && (uint32_t)__builtin_popcountll(v->have) >= pg->k))
+		if (v->committed ||
+		    (!v->tombstone && (uint32_t)__builtin_popcountll(v->have) >= pg->k))
 			return;
 		if (epoch_lacks(node, pg, f, epoch, version)) {
 			reject(pg, f, version);
@@ -186,9 +196,12 @@ static void resolve_object(struct node *node, struct pg *pg, const struct found 
 	if (!v.version)
 		return;
 	pg->max_version = MAX(pg->max_version, v.version);
-	/* What a read returns must outlive this interval: a version that nobody is known to have seen acknowledged is
-	 * shown only from enough slots, or another set of few slots could decide against it later. */
-	bool held = !v.committed && (uint32_t)__builtin_popcountll(pg->live) < pg_min_live(node, pg);
+	/* What a read returns must outlive this interval: a version that nobody is known to have
+	 * seen acknowledged is
+	 * shown only from enough slots, or another set of few slots could decide against it
+	 * later. */
+	bool held =
+		!v.committed && (uint32_t)__builtin_popcountll(pg->live) < pg_min_live(node, pg);
 	if (v.undecided || held)
 		pg->commit_cap = MIN(pg->commit_cap, v.version - 1);
 	if (!v.tombstone)
@@ -227,8 +240,10 @@ void resolve_objects(struct node *node, struct pg *pg)
 			break;
 		for (uint32_t i = 0; i < pg->member_count; i++) {
 			struct member *mb = &pg->members[i];
-			for (; at[i] < mb->entry_count && mb->entries[at[i]].oid == f->oid; at[i]++) {
-				if (f->count == ARRAY_LEN(f->v) || mb->entries[at[i]].shard >= pg->n)
+			for (; at[i] < mb->entry_count && mb->entries[at[i]].oid == f->oid;
+			     at[i]++) {
+				if (f->count == ARRAY_LEN(f->v) ||
+				    mb->entries[at[i]].shard >= pg->n)
 					continue;
 				f->v[f->count].member = i;
 				f->v[f->count++].e = &mb->entries[at[i]];

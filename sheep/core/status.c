@@ -62,7 +62,8 @@ static void count_pgs(struct node *node, Sf__NodeStatus *s)
 			uint64_t before = s->objects_missing + s->objects_unfound;
 			count_state(node, pg, s->pgs);
 			count_missing(pg, s);
-			uint64_t whole = pg->object_count - (s->objects_missing + s->objects_unfound - before);
+			uint64_t whole = pg->object_count -
+			                 (s->objects_missing + s->objects_unfound - before);
 			if (pg->state == PG_ACTIVE && pg->object_count && live >= pg->k)
 				s->objects_by_redundancy[live - pg->k] += whole;
 		}
@@ -94,7 +95,8 @@ static void fill_activity(struct node *node, Sf__NodeStatus *s)
 	s->recovered_objects = node->stat.recovered_objects;
 	s->recovered_bytes = node->stat.recovered_bytes;
 	s->recovery_rate_bytes_s = node->stat.rate;
-	s->recovery_started_ms_ago = node->stat.recovery_started ? node->now - node->stat.recovery_started + 1 : 0;
+	s->recovery_started_ms_ago =
+		node->stat.recovery_started ? node->now - node->stat.recovery_started + 1 : 0;
 	s->client_ops = node->stat.ops;
 	s->client_bytes_written = node->stat.written;
 	s->client_bytes_read = node->stat.read;

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * Data that a disk still has of PGs it is no slot of any more, because it was away when the PG became clean: looked
- * for PG by PG after each change of the map, and reported to the primary, which has it dropped once it is not needed.
+ * Data that a disk still has of PGs it is no slot of any more, because it was away when the PG
+ * became clean: looked
+ * for PG by PG after each change of the map, and reported to the primary, which has it dropped
+ * once it is not needed.
  */
 #include "lib/base/mem.h"
 #include "sheep/core/core.h"
@@ -27,7 +29,9 @@ static void stray_answer(struct node *node, struct call *call, struct msg *reply
 
 	if (reply->result != RES_OK || !reply->entry_count || !node->rec_count)
 		return;
-	if (!epoch_slots(&node->rec[node->rec_count - 1], call->index >> 24, call->index & 0xffffff, &disks, &live) || !live)
+	if (!epoch_slots(&node->rec[node->rec_count - 1], call->index >> 24, call->index & 0xffffff,
+	                 &disks, &live) ||
+	    !live)
 		return;
 	const struct map_disk *d = map_find_disk(node->map, disks[__builtin_ctzll(live)]);
 	struct msg *m = msg_create(MSG_PG_STRAY);
@@ -45,7 +49,8 @@ static void stray_answer(struct node *node, struct call *call, struct msg *reply
 	}
 }
 
-/* We are the primary. While the PG is not clean the stray may still be needed; it is reported again later. */
+/* We are the primary. While the PG is not clean the stray may still be needed; it is reported
+ * again later. */
 void stray_reported(struct node *node, const struct msg *msg)
 {
 	struct pg *pg = node_find_pg(node, msg->pool, msg->pg);
@@ -70,7 +75,8 @@ static void stray_ask(struct node *node, uint32_t pool, uint32_t pg, uint64_t di
 	m->length = 1;
 	m->pool = pool;
 	m->pg = pg;
-	call_start(node, NULL, node->config.info.id, disk, m, stray_answer, NULL)->index = pool << 24 | pg;
+	call_start(node, NULL, node->config.info.id, disk, m, stray_answer, NULL)->index =
+		pool << 24 | pg;
 }
 
 /* Next (pool, pg, disk) of the walk; false at its end. */
@@ -89,7 +95,8 @@ void stray_tick(struct node *node)
 {
 	if (!node->map || node->adopting || !node->pool_count || !node->config.info.disk_count)
 		return;
-	if (node->stray_epoch != node->map->epoch) { /* start over once the map has been the same for a while */
+	if (node->stray_epoch !=
+	    node->map->epoch) { /* start over once the map has been the same for a while */
 		node->stray_epoch = node->map->epoch;
 		node->stray_at = node->now + STRAY_PAUSE_MS;
 		node->stray_pool = node->stray_pg = node->stray_disk = 0;

@@ -5,12 +5,15 @@
  *
  *   write_run        lock held, version known, repeated requests answered from the PG's log
  *   (partial, EC)    old bytes of the ranges are read: plan_run -> write_old_read
- *   write_encode     parity of the new bytes, or of (new xor old) for a partial write: the code is linear
+ *   write_encode     parity of the new bytes, or of (new xor old) for a partial write: the code
+ *   is linear
  *   write_prepare    every live slot gets its part under a new version, or just the version
  *   write_answer     all durable: the client is answered, the commit point moves
  *
- * What can fail: a slot refuses (no space, damaged old bytes, another base version): all others are rolled
- * back, then the client hears "no space", or the slot's shard is rebuilt and the write starts over. A slot that
+ * What can fail: a slot refuses (no space, damaged old bytes, another base version): all others
+ * are rolled
+ * back, then the client hears "no space", or the slot's shard is rebuilt and the write starts
+ * over. A slot that
  * never answers ends in a new interval, and peering decides.
  */
 #include <assert.h>
@@ -25,10 +28,14 @@ struct write {
 	bool replace, remove, zero;
 	uint32_t part_size;
 	/* Which bytes of each data part change. */
-	struct { uint32_t lo, hi; } part[MAX_SHARDS];
+	struct {
+		uint32_t lo, hi;
+	} part[MAX_SHARDS];
 	/* Parity ranges: one, or two that do not touch (a write across a part's end). */
 	uint32_t range_count, current;
-	struct { uint32_t lo, hi; } range[2];
+	struct {
+		uint32_t lo, hi;
+	} range[2];
 	struct msg *prepare[MAX_SHARDS];
 };
 
@@ -75,7 +82,8 @@ static void write_cut(struct op *op, struct write *w)
 	}
 }
 
-static void msg_add_range(struct msg *m, uint32_t range_op, uint32_t lo, uint32_t hi, struct slice *s)
+static void msg_add_range(struct msg *m, uint32_t range_op, uint32_t lo, uint32_t hi,
+                          struct slice *s)
 {
 	assert(m->range_count < MAX_RANGES);
 	m->ranges[m->range_count++] = (struct shard_range){range_op, lo, hi - lo};
@@ -228,7 +236,8 @@ static void write_encoded(struct node *node, struct op *op)
 	for (uint32_t j = 0; j < c->out_count; j++) {
 		struct slice s = {c->out[j], 0, c->len};
 		c->out[j] = NULL;
-		msg_add_range(w->prepare[c->out_id[j]], kind, w->range[w->current].lo, w->range[w->current].hi, &s);
+		msg_add_range(w->prepare[c->out_id[j]], kind, w->range[w->current].lo,
+		              w->range[w->current].hi, &s);
 	}
 	code_free(c);
 	w->current++;
@@ -236,7 +245,8 @@ static void write_encoded(struct node *node, struct op *op)
 }
 
 /* new xor old of one part over a parity range, zeros around it. */
-static struct slice part_diff(struct node *node, struct op *op, uint32_t i, uint32_t lo, uint32_t hi)
+static struct slice part_diff(struct node *node, struct op *op, uint32_t i, uint32_t lo,
+                              uint32_t hi)
 {
 	struct write *w = op->write;
 	uint32_t len = w->part[i].hi - w->part[i].lo;
@@ -298,8 +308,8 @@ static void write_fill_data(struct op *op)
 			struct slice s = {0};
 			if (!w->zero)
 				s = part_payload(op, w, i);
-			msg_add_range(w->prepare[i + c], w->zero ? RANGE_ZERO : RANGE_DATA, w->part[i].lo, w->part[i].hi,
-			              w->zero ? NULL : &s);
+			msg_add_range(w->prepare[i + c], w->zero ? RANGE_ZERO : RANGE_DATA,
+			              w->part[i].lo, w->part[i].hi, w->zero ? NULL : &s);
 		}
 	}
 	if (pg->k == 1)
@@ -326,7 +336,8 @@ static void write_build(struct node *node, struct op *op)
 	struct pg *pg = op->pg;
 	struct write *w = op->write = xcalloc(1, sizeof(*w));
 	uint64_t size = 1ull << pg->conf->object_shift;
-	bool whole = op->req->type != MSG_OBJ_DELETE && op->req->offset == 0 && write_length(op) == size;
+	bool whole =
+		op->req->type != MSG_OBJ_DELETE && op->req->offset == 0 && write_length(op) == size;
 
 	w->part_size = ec_part_size(pg->k, size);
 	w->zero = op->req->type == MSG_OBJ_ZERO;
@@ -374,7 +385,8 @@ void write_run(struct node *node, struct op *op)
 	op->plan = plan_create(write_old_read);
 	for (uint32_t i = 0; i < pg->k; i++)
 		if (part_touched(op->write, i))
-			plan_add_shard(pg, NULL, op->plan, i, op->write->part[i].lo, op->write->part[i].hi);
+			plan_add_shard(pg, NULL, op->plan, i, op->write->part[i].lo,
+			               op->write->part[i].hi);
 	if (plan_seal(pg, NULL, op->plan))
 		plan_run(node, op);
 	else

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "sheep/loop/completions.h"
 
-void completions_init(struct completions *c, struct ev_loop *loop, void (*arrived)(struct ev_loop *, ev_async *, int),
-                      void *arg)
+void completions_init(struct completions *c, struct ev_loop *loop,
+                      void (*arrived)(struct ev_loop *, ev_async *, int), void *arg)
 {
 	pthread_mutex_init(&c->lock, NULL);
 	c->loop = loop;
@@ -36,7 +36,8 @@ void completions_post(struct completions *c, struct list *to, struct list *jobs)
 		ev_async_send(c->loop, &c->wake);
 }
 
-void completions_take(struct completions *c, struct list *disk, struct list *compute, struct list *notices)
+void completions_take(struct completions *c, struct list *disk, struct list *compute,
+                      struct list *notices)
 {
 	list_init(disk);
 	list_init(compute);

@@ -10,7 +10,8 @@
 #include "lib/base/list.h"
 
 /*
- * The one way back from other threads to the reactor: lists of finished jobs under one lock, and one wake-up for as
+ * The one way back from other threads to the reactor: lists of finished jobs under one lock, and
+ * one wake-up for as
  * many as gather before the reactor looks.
  */
 struct completions {
@@ -32,12 +33,14 @@ struct notice {
 	int result;
 };
 
-void completions_init(struct completions *c, struct ev_loop *loop, void (*arrived)(struct ev_loop *, ev_async *, int),
-                      void *arg);
+void completions_init(struct completions *c, struct ev_loop *loop,
+                      void (*arrived)(struct ev_loop *, ev_async *, int), void *arg);
 void completions_fini(struct completions *c);
-/* Any thread: moves all of `jobs` to the list given (one of c's) and wakes the reactor if it is not awake. */
+/* Any thread: moves all of `jobs` to the list given (one of c's) and wakes the reactor if it is
+ * not awake. */
 void completions_post(struct completions *c, struct list *to, struct list *jobs);
 /* The reactor: takes everything; the lists handed in are initialised here. */
-void completions_take(struct completions *c, struct list *disk, struct list *compute, struct list *notices);
+void completions_take(struct completions *c, struct list *disk, struct list *compute,
+                      struct list *notices);
 
 #endif

@@ -5,7 +5,8 @@
 #include "sheep/core/node.h"
 #include "sheep/loop/completions.h"
 
-/* A few threads for encoding and decoding large pieces. Small pieces are done where they arise: handing one to another core
+/* A few threads for encoding and decoding large pieces. Small pieces are done where they arise:
+ * handing one to another core
  * costs about 40 us, as much as coding 400 KiB. */
 struct compute_pool;
 

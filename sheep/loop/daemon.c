@@ -23,9 +23,9 @@
 
 enum {
 	TICK_MS = 50,
-	LEAVE_MS = 3000,            /* an orderly leave waits this long for its epoch */
-	LINGER_MS = 200,            /* for last answers to reach their clients */
-	JOIN_MS = 10000,            /* a start that is no member by then has failed */
+	LEAVE_MS = 3000, /* an orderly leave waits this long for its epoch */
+	LINGER_MS = 200, /* for last answers to reach their clients */
+	JOIN_MS = 10000, /* a start that is no member by then has failed */
 	POOL_KEEP_BYTES = 32 << 20,
 };
 
@@ -44,8 +44,8 @@ struct daemon {
 	struct store *stores[NODE_MAX_DISKS]; /* until their threads take them */
 	struct disk_thread *disks[NODE_MAX_DISKS];
 	struct effects fx;
-	struct list computed;       /* done in place, not yet told to the node */
-	uint32_t adopting;          /* disks that have not answered yet */
+	struct list computed; /* done in place, not yet told to the node */
+	uint32_t adopting;    /* disks that have not answered yet */
 	int adopt_result;
 	bool joined, stopping;
 	int exit_status;
@@ -96,7 +96,8 @@ static bool is_object_request(enum msg_type type)
 static void effect_reply(struct daemon *d, uint64_t conn, struct msg *msg)
 {
 	/* The lease is checked when an answer leaves, not when its event came. */
-	if (is_object_request(msg->type) && msg->result == RES_OK && !node_may_serve(d->node, boottime_ms())) {
+	if (is_object_request(msg->type) && msg->result == RES_OK &&
+	    !node_may_serve(d->node, boottime_ms())) {
 		payload_fini(&msg->payload);
 		msg->result = RES_AGAIN;
 	}
@@ -174,12 +175,14 @@ static void daemon_step(struct daemon *d, struct event ev)
 
 	daemon_step_once(d, &ev);
 	while ((l = list_pop(&d->computed))) {
-		struct event done = {.type = EV_COMPUTE_DONE, .compute_job = list_item(l, struct compute_job, link)};
+		struct event done = {.type = EV_COMPUTE_DONE,
+		                     .compute_job = list_item(l, struct compute_job, link)};
 		daemon_step_once(d, &done);
 	}
 }
 
-/* Just before the loop waits: everything this round gave rise to leaves together. What leaves may let in more (a client
+/* Just before the loop waits: everything this round gave rise to leaves together. What leaves
+ * may let in more (a client
  * that was held back), whose steps then find `unsent` started again. */
 static void daemon_before_wait(struct ev_loop *loop, ev_prepare *w, int revents)
 {
@@ -230,7 +233,8 @@ static void on_map(void *arg, struct map *map)
 
 	for (uint32_t i = 0; i < map->node_count; i++)
 		if (map->nodes[i].id != d->info.id)
-			net_set_peer(d->net, map->nodes[i].id, map->nodes[i].addr, map->nodes[i].port);
+			net_set_peer(d->net, map->nodes[i].id, map->nodes[i].addr,
+			             map->nodes[i].port);
 	daemon_step(d, (struct event){.type = EV_MAP, .map = map});
 	net_set_cluster(d->net, map->cluster, map->epoch);
 	log_info(d->log, "epoch %u: %u nodes", map->epoch, map->node_count);
@@ -265,7 +269,8 @@ static void on_member_failed(void *arg, const char *why)
 static void on_adopted(struct daemon *d, const struct notice *n)
 {
 	if (n->result < 0) {
-		log_error(d->log, "disk %016llx: %s", (unsigned long long)n->disk, sf_strerror(n->result));
+		log_error(d->log, "disk %016llx: %s", (unsigned long long)n->disk,
+		          sf_strerror(n->result));
 		d->adopt_result = n->result;
 	}
 	if (--d->adopting)
@@ -298,10 +303,12 @@ static void on_completions(struct ev_loop *loop, ev_async *w, int revents)
 	(void)loop, (void)revents;
 	completions_take(&d->completions, &disk, &compute, &notices);
 	while ((l = list_pop(&disk)))
-		daemon_step(d, (struct event){.type = EV_DISK_DONE, .disk_job = list_item(l, struct disk_job, link)});
+		daemon_step(d, (struct event){.type = EV_DISK_DONE,
+		                              .disk_job = list_item(l, struct disk_job, link)});
 	while ((l = list_pop(&compute)))
-		daemon_step(d, (struct event){.type = EV_COMPUTE_DONE,
-		                              .compute_job = list_item(l, struct compute_job, link)});
+		daemon_step(d,
+		            (struct event){.type = EV_COMPUTE_DONE,
+		                           .compute_job = list_item(l, struct compute_job, link)});
 	take_notices(d, &notices);
 }
 
@@ -356,11 +363,13 @@ static int open_disk(struct daemon *d, uint32_t i, char text[DAEMON_TEXT_LEN])
 	char why[STORE_TEXT_LEN] = "";
 	struct store *store;
 
-	if (getrandom(&so.new_disk_id, sizeof(so.new_disk_id), 0) != sizeof(so.new_disk_id) || !so.new_disk_id)
+	if (getrandom(&so.new_disk_id, sizeof(so.new_disk_id), 0) != sizeof(so.new_disk_id) ||
+	    !so.new_disk_id)
 		so.new_disk_id = o->node_id + 1 + i;
 	int rc = store_open(&so, &store, why);
 	if (rc < 0) {
-		snprintf(text, DAEMON_TEXT_LEN, "%s: %s", o->disk_dirs[i], why[0] ? why : sf_strerror(rc));
+		snprintf(text, DAEMON_TEXT_LEN, "%s: %s", o->disk_dirs[i],
+		         why[0] ? why : sf_strerror(rc));
 		return rc;
 	}
 	struct store_identity id = store_identity(store);
@@ -384,9 +393,12 @@ static int open_disks(struct daemon *d, char text[DAEMON_TEXT_LEN])
 	for (uint32_t i = 0; i < d->info.disk_count; i++) {
 		/* A fresh disk in a node that belongs to a cluster becomes that cluster's. */
 		uint64_t cluster = store_identity(d->stores[i]).cluster;
-		int rc = cluster == d->info.cluster ? 0 : cluster ? -SF_EFOREIGN : store_adopt(d->stores[i], d->info.cluster);
+		int rc = cluster == d->info.cluster ? 0
+		         : cluster                  ? -SF_EFOREIGN
+		                                    : store_adopt(d->stores[i], d->info.cluster);
 		if (rc < 0) {
-			snprintf(text, DAEMON_TEXT_LEN, "%s: %s", d->options.disk_dirs[i], sf_strerror(rc));
+			snprintf(text, DAEMON_TEXT_LEN, "%s: %s", d->options.disk_dirs[i],
+			         sf_strerror(rc));
 			return rc;
 		}
 	}
@@ -456,7 +468,8 @@ static int open_member(struct daemon *d, char text[DAEMON_TEXT_LEN])
 
 	d->driver = member_driver_find(d->options.cluster, &spec);
 	if (!d->driver) {
-		snprintf(text, DAEMON_TEXT_LEN, "-c %s: this version knows local[:DIR] only", d->options.cluster);
+		snprintf(text, DAEMON_TEXT_LEN, "-c %s: this version knows local[:DIR] only",
+		         d->options.cluster);
 		return -EINVAL;
 	}
 	int rc = d->driver->create(spec, &d->info, d->loop, d->log, &cb, &d->member, why);
@@ -515,7 +528,8 @@ static int wait_joined(struct daemon *d, char text[DAEMON_TEXT_LEN])
 	return -EINVAL;
 }
 
-int daemon_create(const struct daemon_options *options, struct daemon **ret, char text[DAEMON_TEXT_LEN])
+int daemon_create(const struct daemon_options *options, struct daemon **ret,
+                  char text[DAEMON_TEXT_LEN])
 {
 	struct daemon *d = xcalloc(1, sizeof(*d));
 	long cores = sysconf(_SC_NPROCESSORS_ONLN);

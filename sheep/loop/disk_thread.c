@@ -18,7 +18,7 @@ struct disk_thread {
 	pthread_mutex_t lock;
 	pthread_cond_t wake;
 	struct list queue;
-	uint64_t adopt;       /* cluster to stamp; 0: none */
+	uint64_t adopt; /* cluster to stamp; 0: none */
 	bool sleeping, stop;
 	/* ---- */
 	struct store *store;

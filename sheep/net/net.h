@@ -12,12 +12,17 @@
 struct ev_loop;
 
 /*
- * Listener, connections, back-pressure. One TCP connection per direction between two nodes: what a node sends (requests
- * and replies alike) goes over the connection it opened itself; clients get replies on their own connection.
+ * Listener, connections, back-pressure. One TCP connection per direction between two nodes: what
+ * a node sends (requests
+ * and replies alike) goes over the connection it opened itself; clients get replies on their own
+ * connection.
  *
- * Bounds (struct net_limits): connections; bytes queued towards a client that does not read (it is no longer read
- * from, then closed after stall_ms); requests and bytes of a client under way; bytes of all clients under way (all
- * clients are no longer read from until it falls); time for HELLO and for a frame begun to be completed.
+ * Bounds (struct net_limits): connections; bytes queued towards a client that does not read (it
+ * is no longer read
+ * from, then closed after stall_ms); requests and bytes of a client under way; bytes of all
+ * clients under way (all
+ * clients are no longer read from until it falls); time for HELLO and for a frame begun to be
+ * completed.
  * A malformed frame closes its connection with a log line.
  */
 struct net;
@@ -38,7 +43,8 @@ struct net_callbacks {
 	void (*client_lost)(void *arg, uint64_t conn);
 	void (*peer_msg)(void *arg, uint64_t node, struct msg *msg);
 	void (*peer_lost)(void *arg, uint64_t node); /* either direction broke, or could not be opened */
-	/* Asked when a peer or client says HELLO: the cluster it names, 0 if it has none. false: refuse. */
+	/* Asked when a peer or client says HELLO: the cluster it names, 0 if it has none. false:
+	 * refuse. */
 	bool (*accept_hello)(void *arg, const struct msg *hello, char why[256]);
 };
 
@@ -58,16 +64,19 @@ void net_destroy(struct net *net); /* NULL is fine */
 uint16_t net_port(const struct net *net);
 /* The cluster and epoch that HELLO tells; call when they change. */
 void net_set_cluster(struct net *net, uint64_t cluster, uint32_t epoch);
-/* Where a peer lives; call for each node of a new map. Connections to another address of it are closed. */
+/* Where a peer lives; call for each node of a new map. Connections to another address of it are
+ * closed. */
 void net_set_peer(struct net *net, uint64_t node, const char *addr, uint16_t port);
 /* Takes over msg. Opens the connection on first use (with a short back-off after failures). */
 void net_send_peer(struct net *net, uint64_t node, struct msg *msg);
 /* Takes over msg. Dropped when the connection is gone. */
 void net_reply_client(struct net *net, uint64_t conn, struct msg *msg);
-/* Sends what is queued: called once after a batch of effects, so that small messages share a system call. */
+/* Sends what is queued: called once after a batch of effects, so that small messages share a
+ * system call. */
 void net_flush(struct net *net);
 uint32_t net_connection_count(const struct net *net);
-/* What is queued towards clients and not sent yet: a daemon that stops waits a moment for its last answers. */
+/* What is queued towards clients and not sent yet: a daemon that stops waits a moment for its
+ * last answers. */
 uint64_t net_output_bytes(const struct net *net);
 
 #endif
