@@ -137,11 +137,28 @@ static void map_adopt(struct sf_cluster *c, struct map *map)
 		list_item(it, struct request, link)->not_before_ms = 0;
 }
 
+/* Nobody can serve what waits for a map: there is none. One is handled at a time, because whoever is
+ * told may do anything. */
+static bool fail_one_unformatted(struct sf_cluster *c)
+{
+	list_each (it, &c->delayed) {
+		struct request *req = list_item(it, struct request, link);
+
+		if (req->route != ROUTE_PRIMARY)
+			continue;
+		request_finish(req, -ENODEV, "the cluster is not formatted yet");
+		return true;
+	}
+	return false;
+}
+
 static void adopt_run(struct task *task)
 {
 	struct sf_cluster *c = container_of(task, struct sf_cluster, adopt_task);
 	struct map *map = c->next_map;
 
+	while (!c->map && c->map_request.result == -ENODEV && fail_one_unformatted(c))
+		;
 	c->next_map = NULL;
 	c->map_under_way = false;
 	c->map_asked_ms = cluster_now_ms();
