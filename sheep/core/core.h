@@ -97,7 +97,7 @@ struct missing {
 	uint8_t source[MAX_SHARDS]; /* member index where a shard of `have` is */
 	bool tombstone, unfound, running;
 	bool unstable; /* not known acknowledged: on every live slot before anybody reads it */
-	bool held;     /* nor can it be made stable now: fewer live slots than a write needs */
+	bool held;     /* nor can it be decided or made stable with the slots there are now */
 	uint64_t blocked_until; /* a push failed: not again before */
 	bool full;              /* because the target has no room */
 	struct list waiting;    /* struct op.link: operations that need it rebuilt first */

@@ -203,9 +203,8 @@ static void page_answer(struct node *node, struct call *call, struct msg *page)
 		mb->entry_capacity = MAX(count, mb->entry_capacity * 2);
 		mb->entries = xrealloc(mb->entries, mb->entry_capacity * sizeof(*mb->entries));
 	}
-	memcpy(mb->entries + mb->entry_count, page->entries,
-	       page->entry_count * sizeof(*page->entries));
-	mb->entry_count = count;
+	for (uint32_t i = 0; i < page->entry_count; i++)
+		mb->entries[mb->entry_count++] = page->entries[i];
 	if ((page->flags & MSG_F_MORE) && page->entry_count) {
 		list_page(node, pg, call->index);
 		return;
@@ -284,6 +283,14 @@ static int log_compare(const void *a, const void *b)
 	return x->version < y->version ? -1 : x->version > y->version;
 }
 
+/* Whether the change stands: neither taken back just now nor still to be decided. */
+static bool request_stands(struct pg *pg, const struct log_entry *e)
+{
+	const struct missing *m = missing_find(pg, e->oid);
+
+	return !undo_listed(pg, e->version, e->oid) && !(m && m->held && m->version == e->version);
+}
+
 /* Request ids of the last active interval: its members agree on all that was acknowledged. Older
  * logs
  * may tell of versions that were taken back while their holder was away. */
@@ -305,7 +312,7 @@ static void peering_merge_logs(struct pg *pg)
 	if (count)
 		qsort(all, count, sizeof(*all), log_compare);
 	for (uint32_t i = 0; i < count; i++)
-		if (!undo_listed(pg, all[i].version, all[i].oid))
+		if (request_stands(pg, &all[i]))
 			pg_add_request(pg, &all[i], RES_OK);
 	free(all);
 }

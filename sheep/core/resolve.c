@@ -215,7 +215,7 @@ static void resolve_object(struct node *node, struct pg *pg, const struct found 
 	m->size = MIN(v.size, m->size);
 	m->tombstone = v.tombstone;
 	m->unstable = !v.committed;
-	m->held = held;
+	m->held = held || v.undecided;
 	m->need = need;
 	fill_sources(pg, f, m);
 	missing_requeue(node, m);
