@@ -11,6 +11,7 @@
 #include "lib/base/err.h"
 #include "lib/base/math.h"
 #include "lib/base/mem.h"
+#include "sheep/store/replay.h"
 #include "sheep/store/state.h"
 
 enum { ARENA_CHUNK = 1 << 20, ARENA_KEEP = 8 << 20, BATCH_MAX = 64 << 20, ZEROS = 1 << 16 };
@@ -309,15 +310,20 @@ static int batch_write(struct store *st)
 	return 0;
 }
 
-/* The batch was refused for want of space: makes sure that no part of it is ever taken for one. */
-static int batch_void(struct store *st)
+int batch_void(struct store *st, uint64_t off)
 {
 	struct iovec iov = { .iov_base = (void *)zeros, .iov_len = LOG_BLOCK };
+	struct found_batch f = { 0 };
 
-	int err = segment_write(&st->segs, &iov, 1, st->batch.start);
-	if (err == -ENOSPC)
-		return 0; /* then not even its descriptor is there */
-	return err ? err : segment_sync(&st->segs);
+	int err = segment_write(&st->segs, &iov, 1, off);
+	if (!err)
+		return segment_sync(&st->segs);
+	if (err != -ENOSPC)
+		return err;
+	/* Where not even one block can be written, none was; but it has to be seen. */
+	err = replay_batch_read(st, st->segs.current, off, &f);
+	found_batch_fini(&f);
+	return err > 0 ? -ENOSPC : err;
 }
 
 static void batch_answer(struct batch *b, uint32_t result)
@@ -337,7 +343,7 @@ int batch_flush(struct store *st)
 	}
 	int err = batch_write(st);
 	if (err == -ENOSPC) {
-		err = batch_void(st);
+		err = batch_void(st, b->start);
 		if (!err)
 			err = store_reload(st);
 		if (!err) {

@@ -62,6 +62,8 @@ uint32_t batch_next_pos(const struct batch *b);
 void batch_add_record(struct store *st, struct record *r);
 /* A job whose answer depends on the batch. */
 void batch_add_job(struct batch *b, struct disk_job *job);
+/* Makes sure that no batch is ever found at this place of the current segment. */
+int batch_void(struct store *st, uint64_t off);
 /* Writes and syncs. On failure the jobs get their answer; -ENOSPC leaves the store alive and reloaded. */
 int batch_flush(struct store *st);
 

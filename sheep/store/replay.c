@@ -108,6 +108,7 @@ struct replay {
 	uint64_t lsn;        /* expected */
 	struct found_batch next, last;
 	bool have_last;
+	bool dropped;        /* the last batch was unfinished */
 };
 
 static bool block_may_start_batch(const uint8_t *block)
@@ -195,6 +196,9 @@ static int replay_apply(struct store *st, struct replay *rp, const struct found_
 {
 	struct segment *seg = f->seg;
 
+	log_debug(st->log, "%s: segment %08x at %llu: records %llu to %llu", st->path, seg->number,
+	          (unsigned long long)f->off, (unsigned long long)f->h.lsn,
+	          (unsigned long long)f->h.lsn + f->h.records - 1);
 	int err = replay_batch_each(st, f, apply_each, rp);
 	if (err)
 		return err;
@@ -241,6 +245,7 @@ static int replay_last(struct store *st, struct replay *rp)
 	if (err != -SF_ECORRUPT && err != -ENODATA)
 		return err;
 	log_info(st->log, "%s: dropped an unfinished write of %u records", st->path, rp->last.h.records);
+	rp->dropped = true;
 	return 0;
 }
 
@@ -301,6 +306,8 @@ static int replay_load(struct store *st, struct replay *rp)
 	st->next_lsn = st->checkpoint_lsn = rp->lsn = m.lsn;
 	rp->seg = m.segment ? segment_find(&st->segs, m.segment) : segment_next(&st->segs, NULL);
 	rp->off = m.segment ? m.offset : 0;
+	log_debug(st->log, "%s: index as of record %llu, segment %08x at %llu", st->path,
+	          (unsigned long long)m.lsn, m.segment, (unsigned long long)m.offset);
 	return m.segment && !rp->seg ? -SF_ECORRUPT : 0;
 }
 
@@ -320,6 +327,7 @@ static void replay_reset(struct store *st)
 static int replay_clean_up(struct store *st, bool rebuild, struct segment *last)
 {
 	struct segment *next, *first = segment_next(&st->segs, NULL);
+	bool discarded = false;
 	int err = 0;
 
 	for (struct segment *s = first; s && !err; s = next) {
@@ -327,12 +335,14 @@ static int replay_clean_up(struct store *st, bool rebuild, struct segment *last)
 		if (s == last || s->end)
 			continue;
 		/* Without the index, an old segment without a single good batch is damaged, not empty. */
-		if (rebuild && last && s->number < last->number)
+		if (rebuild && last && s->number < last->number) {
 			s->bad = true;
-		else
-			err = segment_discard(&st->segs, s);
+			continue;
+		}
+		err = segment_discard(&st->segs, s);
+		discarded = true;
 	}
-	return err;
+	return err || !discarded ? err : segments_sync_dir(&st->segs);
 }
 
 int store_replay(struct store *st, bool rebuild)
@@ -356,10 +366,17 @@ int store_replay(struct store *st, bool rebuild)
 	for (struct segment *s = segment_next(&st->segs, NULL); s; s = segment_next(&st->segs, s))
 		if (s->end && (!last || s->number > last->number))
 			last = s;
+	/* The next batch gets the number of the unfinished one and may stand elsewhere: nothing of that one may be
+	 * found again. */
+	struct segment *torn = rp.dropped ? rp.last.seg : NULL;
+	if (torn && torn != last)
+		torn = NULL; /* holds nothing else, and goes */
 	if (!err)
 		err = replay_clean_up(st, rebuild, last);
 	if (!err && last)
 		segment_set_current(&st->segs, last);
+	if (!err && torn)
+		err = batch_void(st, rp.last.off);
 	found_batch_fini(&rp.next);
 	found_batch_fini(&rp.last);
 	return err;

@@ -436,8 +436,12 @@ bool model_replies_equal(const struct disk_job *g, const struct disk_job *w)
 		const struct shard_entry *a = &got->entries[i], *b = &want->entries[i];
 		if (a->oid != b->oid || a->shard != b->shard)
 			return differ(g, "entry's oid", a->oid, b->oid);
-		if (a->flags != b->flags || a->version != b->version || a->pending != b->pending)
-			return differ(g, "entry's version", a->version, b->version);
+		if (a->flags != b->flags || a->version != b->version || a->pending != b->pending) {
+			fprintf(stderr, "oid %llu shard %u: ", (unsigned long long)a->oid, a->shard);
+			differ(g, "flags", a->flags, b->flags);
+			differ(g, "version", a->version, b->version);
+			return differ(g, "pending", a->pending, b->pending);
+		}
 		if (a->size != b->size)
 			return differ(g, "entry's size", a->size, b->size);
 	}

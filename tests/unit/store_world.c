@@ -105,6 +105,7 @@ static void random_pg_job(struct world *w, struct disk_job *job, uint32_t kind)
 			.activated = (uint32_t)world_below(w, 50), .clean = (uint32_t)world_below(w, 50),
 			.commit = w->commit[r->pg],
 		};
+		r->flags = world_below(w, 2) ? MSG_F_PURGE : 0;
 	} else if (kind == 2) {
 		job_type(job, MSG_PG_QUERY);
 	} else if (world_below(w, 4) == 0) {
