@@ -95,6 +95,7 @@ class Node:
         self.log = os.path.join(cluster.dir, '%d.out' % index)
         self.process = None
         self.options = []
+        self.may_end = False
 
     def data_dirs(self):
         return [self.dir] + [os.path.join(self.dir, 'd%d' % d)
@@ -108,6 +109,7 @@ class Node:
     def start(self):
         for path in self.data_dirs():
             os.makedirs(path, exist_ok=True)
+        self.may_end = False
         with open(self.log, 'ab') as log:
             self.process = subprocess.Popen(self.command(), stdin=subprocess.DEVNULL, stdout=log,
                                             stderr=log, preexec_fn=die_with_parent)
@@ -116,9 +118,18 @@ class Node:
         return self.process is not None and self.process.poll() is None
 
     def signal(self, number):
+        self.may_end = self.may_end or number in (signal.SIGTERM, signal.SIGKILL)
         self.process.send_signal(number)
 
+    def check_process(self):
+        """That it did not end by itself."""
+        if self.process is None or self.may_end or self.alive():
+            return
+        raise Failed('daemon %d ended by itself with %d' % (self.index, self.process.returncode))
+
     def kill(self):
+        self.check_process()
+        self.may_end = True
         if self.alive():
             self.process.kill()
             self.process.wait()
@@ -173,7 +184,17 @@ class Cluster:
         return self
 
     def __exit__(self, kind, value, tb):
+        try:
+            if kind is None:
+                self.check_processes()
+        except Failed:
+            self.close(failed=True)
+            raise
         self.close(failed=kind is not None)
+
+    def check_processes(self):
+        for node in self.nodes:
+            node.check_process()
 
     def close(self, failed):
         for child in self.children:
@@ -182,9 +203,8 @@ class Cluster:
                 child.wait()
         for node in self.nodes:
             if node.alive():
-                with contextlib.suppress(OSError):
-                    node.signal(signal.SIGCONT)
-                node.kill()
+                node.signal(signal.SIGKILL)
+                node.process.wait()
         if failed:
             self.show_logs()
         for path in reversed(self.mounts):
@@ -218,9 +238,7 @@ class Cluster:
     def wait_listed(self, count, timeout=20):
         """Every living daemon lists so many nodes."""
         def listed():
-            for node in self.nodes:
-                check(node.process is None or node.alive() or node.process.returncode in (0, -9),
-                      'daemon %d ended with %s' % (node.index, node.process and node.process.returncode))
+            self.check_processes()
             return all(len(self.dog('node', 'list', '-r', port=n.port, ok=None).lines()) == count
                        for n in self.living())
         wait_until(listed, timeout, '%d nodes in every node list' % count)
@@ -245,6 +263,7 @@ class Cluster:
         return self.dog('cluster', 'format', '-c', redundancy, '--grace', grace, '-f', *more)
 
     def status(self):
+        self.check_processes()
         result = self.dog('status', '--json', ok=None, timeout=30)
         if result.code != 0:
             return None
