@@ -12,7 +12,7 @@ sheep_net_libnet_a_SOURCES = \
 	sheep/net/peer.c
 
 check_PROGRAMS += tests/unit/net_conn_test
-tests_unit_net_conn_test_SOURCES = tests/unit/net_conn_test.c
+tests_unit_net_conn_test_SOURCES = tests/unit/net_conn_test.c tests/unit/net_world.h
 tests_unit_net_conn_test_LDADD = sheep/net/libnet.a lib/wire/libwire.a lib/base/libbase.a \
 	$(PROTOBUF_C_LIBS) $(ISAL_LIBS) $(EV_LIBS) $(CMOCKA_LIBS)
 TAP_TESTS += tests/unit/net_conn_test
@@ -22,3 +22,9 @@ tests_unit_net_moments_test_SOURCES = tests/unit/net_moments_test.c tests/unit/n
 tests_unit_net_moments_test_LDADD = sheep/net/libnet.a lib/wire/libwire.a lib/base/libbase.a \
 	$(PROTOBUF_C_LIBS) $(ISAL_LIBS) $(EV_LIBS) $(CMOCKA_LIBS)
 TAP_TESTS += tests/unit/net_moments_test
+
+check_PROGRAMS += tests/unit/net_limits_test
+tests_unit_net_limits_test_SOURCES = tests/unit/net_limits_test.c tests/unit/net_world.h
+tests_unit_net_limits_test_LDADD = sheep/net/libnet.a lib/wire/libwire.a lib/base/libbase.a \
+	$(PROTOBUF_C_LIBS) $(ISAL_LIBS) $(EV_LIBS) $(CMOCKA_LIBS)
+TAP_TESTS += tests/unit/net_limits_test
