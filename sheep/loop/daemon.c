@@ -17,6 +17,7 @@
 #include "sheep/loop/completions.h"
 #include "sheep/loop/compute_pool.h"
 #include "sheep/loop/disk_thread.h"
+#include "sheep/loop/memory_disk.h"
 #include "sheep/member/member.h"
 #include "sheep/net/net.h"
 #include "sheep/store/store.h"
@@ -43,6 +44,7 @@ struct daemon {
 	struct compute_pool *compute;
 	struct store *stores[NODE_MAX_DISKS]; /* until their threads take them */
 	struct disk_thread *disks[NODE_MAX_DISKS];
+	struct memory_disk *memory[NODE_MAX_DISKS]; /* instead of a thread */
 	struct effects fx;
 	struct list computed; /* done in place, not yet told to the node */
 	uint32_t adopting;    /* disks that have not answered yet */
@@ -80,12 +82,17 @@ static void daemon_stop(struct daemon *d, int status, const char *why)
 
 /* ---- Effects ---- */
 
-static struct disk_thread *daemon_disk(struct daemon *d, uint64_t id)
+/* Each disk has its own engine: a thread, or none where it cannot block. */
+static void disk_add(struct daemon *d, struct disk_job *job)
 {
-	for (uint32_t i = 0; i < d->info.disk_count; i++)
-		if (disk_thread_disk(d->disks[i]) == id)
-			return d->disks[i];
-	return NULL;
+	for (uint32_t i = 0; i < d->info.disk_count; i++) {
+		if (d->info.disks[i].id != job->disk)
+			continue;
+		if (d->memory[i])
+			memory_disk_add(d->memory[i], job);
+		else
+			disk_thread_add(d->disks[i], job);
+	}
 }
 
 static bool is_object_request(enum msg_type type)
@@ -112,21 +119,34 @@ static void effect_compute(struct daemon *d, struct compute_job *job)
 	list_push(&d->computed, &job->link);
 }
 
+/* Told from the loop, as a disk thread tells it. */
+static void adopt_answer(struct daemon *d, uint64_t disk, int result)
+{
+	struct notice *n = xcalloc(1, sizeof(*n));
+	struct list one;
+
+	n->type = NOTICE_ADOPTED;
+	n->disk = disk;
+	n->result = result;
+	list_init(&one);
+	list_push(&one, &n->link);
+	completions_post(&d->completions, &d->completions.notices, &one);
+}
+
 static void effect_adopt(struct daemon *d, uint64_t cluster)
 {
 	d->adopting = d->info.disk_count;
 	d->adopt_result = 0;
 	d->info.cluster = cluster;
 	for (uint32_t i = 0; i < d->info.disk_count; i++)
-		disk_thread_adopt(d->disks[i], cluster);
+		if (d->memory[i])
+			adopt_answer(d, d->info.disks[i].id,
+			             memory_disk_adopt(d->memory[i], cluster));
+		else
+			disk_thread_adopt(d->disks[i], cluster);
 	if (!d->adopting) { /* a gateway has no disks: answered like one */
-		struct notice *n = xcalloc(1, sizeof(*n));
-		struct list one;
-		n->type = NOTICE_ADOPTED;
 		d->adopting = 1;
-		list_init(&one);
-		list_push(&one, &n->link);
-		completions_post(&d->completions, &d->completions.notices, &one);
+		adopt_answer(d, 0, 0);
 	}
 }
 
@@ -140,7 +160,7 @@ static void effect_run(struct daemon *d, struct effect *fx)
 		effect_reply(d, fx->to, fx->msg);
 		break;
 	case EFF_DISK:
-		disk_thread_add(daemon_disk(d, fx->disk_job->disk), fx->disk_job);
+		disk_add(d, fx->disk_job);
 		break;
 	case EFF_COMPUTE:
 		effect_compute(d, fx->compute_job);
@@ -181,6 +201,29 @@ static void daemon_step(struct daemon *d, struct event ev)
 	}
 }
 
+/* Until nothing is left to do: what a finished job gives rise to may be for another disk of ours. */
+static void run_memory_disks(struct daemon *d)
+{
+	bool any = true;
+
+	while (any) {
+		any = false;
+		for (uint32_t i = 0; i < d->info.disk_count; i++) {
+			struct list finished, *l;
+			if (!d->memory[i] || !memory_disk_run(d->memory[i], &finished))
+				continue;
+			any = true;
+			while ((l = list_pop(&finished)))
+				daemon_step(d, (struct event){.type = EV_DISK_DONE,
+				                              .disk_job = list_item(
+								      l, struct disk_job, link)});
+			if (memory_disk_take_failure(d->memory[i]))
+				daemon_step(d, (struct event){.type = EV_DISK_LOST,
+				                              .from = d->info.disks[i].id});
+		}
+	}
+}
+
 /* Just before the loop waits: everything this round gave rise to leaves together. What leaves
  * may let in more (a client
  * that was held back), whose steps then find `unsent` started again. */
@@ -190,8 +233,11 @@ static void daemon_before_wait(struct ev_loop *loop, ev_prepare *w, int revents)
 
 	(void)revents;
 	ev_idle_stop(loop, &d->unsent);
+	run_memory_disks(d);
+	ev_idle_stop(loop, &d->unsent);
 	for (uint32_t i = 0; i < d->info.disk_count; i++)
-		disk_thread_kick(d->disks[i]);
+		if (d->disks[i])
+			disk_thread_kick(d->disks[i]);
 	net_flush(d->net);
 }
 
@@ -315,7 +361,12 @@ static void on_completions(struct ev_loop *loop, ev_async *w, int revents)
 static void on_tick(struct ev_loop *loop, ev_timer *w, int revents)
 {
 	(void)loop, (void)revents;
-	daemon_step(w->data, (struct event){.type = EV_TICK});
+	struct daemon *d = w->data;
+
+	daemon_step(d, (struct event){.type = EV_TICK});
+	for (uint32_t i = 0; i < d->info.disk_count; i++)
+		if (d->memory[i])
+			memory_disk_idle(d->memory[i], boottime_ms());
 }
 
 static void on_leave_timeout(struct ev_loop *loop, ev_timer *w, int revents)
@@ -403,7 +454,10 @@ static int open_disks(struct daemon *d, char text[DAEMON_TEXT_LEN])
 		}
 	}
 	for (uint32_t i = 0; i < d->info.disk_count; i++) {
-		d->disks[i] = disk_thread_start(d->stores[i], &d->completions);
+		if (memory_disk_fits(d->options.disk_dirs[i]))
+			d->memory[i] = memory_disk_create(d->stores[i]);
+		else
+			d->disks[i] = disk_thread_start(d->stores[i], &d->completions);
 		d->stores[i] = NULL;
 	}
 	return 0;
@@ -593,6 +647,7 @@ void daemon_destroy(struct daemon *d)
 	net_destroy(d->net);
 	for (uint32_t i = 0; i < d->info.disk_count; i++) {
 		disk_thread_stop(d->disks[i]);
+		memory_disk_destroy(d->memory[i]);
 		store_close(d->stores[i]);
 	}
 	compute_pool_destroy(d->compute);
