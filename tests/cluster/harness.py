@@ -187,10 +187,20 @@ class Cluster:
         try:
             if kind is None:
                 self.check_processes()
+                self.end_in_order()
         except Failed:
             self.close(failed=True)
             raise
         self.close(failed=kind is not None)
+
+    def end_in_order(self):
+        """So that a leak, or a mess on the way out, fails the test too."""
+        ending = self.living()
+        for node in ending:
+            node.signal(signal.SIGTERM)
+        for node in ending:
+            code = node.wait()
+            check(code == 0, 'daemon %d left with exit code %d' % (node.index, code))
 
     def check_processes(self):
         for node in self.nodes:

@@ -7,6 +7,7 @@ tests_cluster_workload_LDADD = $(CLIENT_LIBS)
 
 CLUSTER_TESTS = \
 	tests/cluster/by_hand_test \
+	tests/cluster/chaos_test \
 	tests/cluster/command_line_test \
 	tests/cluster/damage_test \
 	tests/cluster/full_disk_test \
