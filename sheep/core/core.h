@@ -133,6 +133,7 @@ struct pg {
 
 	uint64_t counter; /* of the last version given out in this interval */
 	uint64_t commit, commit_sent, commit_at;
+	uint32_t unstable_count;
 	uint64_t commit_cap;  /* undecided versions lie above it */
 	struct list inflight; /* struct op.by_version: writes prepared, ascending versions */
 
@@ -406,6 +407,8 @@ void op_finish_reply(struct node *node, struct op *op, struct msg *reply);
 void op_restart(struct node *node, struct op *op);
 /* The interval is over: the client is told to repeat, nothing else is touched. */
 void op_abort(struct node *node, struct op *op);
+/* The client is gone: what of it only waits is forgotten. */
+void ops_drop_client(struct node *node, uint64_t conn);
 struct call *op_call(struct node *node, struct op *op, uint64_t peer, uint64_t disk,
                      struct msg *req, call_done done, uint32_t index);
 

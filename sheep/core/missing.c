@@ -62,6 +62,10 @@ void missing_free(struct node *node, struct missing *m)
 	list_splice(&waiting, &m->waiting);
 	list_remove(&m->queue);
 	htab_remove(&pg->missing, &m->by_oid);
+	if (m->unstable && --pg->unstable_count == 0) {
+		pg->commit_cap = UINT64_MAX;
+		pg_advance_commit(node, pg);
+	}
 	free(m);
 	while ((l = list_pop(&waiting)))
 		op_start(node, list_item(l, struct op, link));

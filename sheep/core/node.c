@@ -331,6 +331,7 @@ static void event_dispatch(struct node *node, const struct event *ev)
 		break;
 	case EV_CLIENT_LOST:
 		admin_client_lost(node, ev->from);
+		ops_drop_client(node, ev->from);
 		break;
 	case EV_DISK_DONE:
 		if (ev->disk_job->reply->result == RES_IO)

@@ -181,6 +181,24 @@ void op_abort(struct node *node, struct op *op)
 	op_free(node, op);
 }
 
+static void pg_drop_client(struct node *node, struct pg *pg, uint64_t conn)
+{
+	list_each_safe(l, &pg->ops) {
+		struct op *op = list_item(l, struct op, in_pg);
+		/* Without a lock it is in some queue; a listing has its call out and goes on. */
+		if (op->conn == conn && !op->object && op->run != list_run)
+			op_free(node, op);
+	}
+}
+
+void ops_drop_client(struct node *node, uint64_t conn)
+{
+	for (uint32_t i = 0; i < node->pool_count; i++)
+		for (uint32_t j = 0; j < node->pools[i].pg_count; j++)
+			if (node->pools[i].pgs[j].pg)
+				pg_drop_client(node, node->pools[i].pgs[j].pg, conn);
+}
+
 /* The object's shards must be whole before this operation. True when it was parked or finished. */
 static bool op_waits_for_repair(struct node *node, struct op *op)
 {

@@ -202,8 +202,6 @@ static void resolve_object(struct node *node, struct pg *pg, const struct found 
 	 * later. */
 	bool held =
 		!v.committed && (uint32_t)__builtin_popcountll(pg->live) < pg_min_live(node, pg);
-	if (v.undecided || held)
-		pg->commit_cap = MIN(pg->commit_cap, v.version - 1);
 	if (!v.tombstone)
 		pg->object_count++;
 	else
@@ -216,6 +214,11 @@ static void resolve_object(struct node *node, struct pg *pg, const struct found 
 	m->tombstone = v.tombstone;
 	m->unstable = !v.committed;
 	m->held = held || v.undecided;
+	if (m->unstable) {
+		/* Its holders keep what came before until every live slot has it. */
+		pg->unstable_count++;
+		pg->commit_cap = MIN(pg->commit_cap, v.version - 1);
+	}
 	m->need = need;
 	fill_sources(pg, f, m);
 	missing_requeue(node, m);

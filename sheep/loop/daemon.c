@@ -16,11 +16,9 @@
 #include "sheep/core/node.h"
 #include "sheep/loop/completions.h"
 #include "sheep/loop/compute_pool.h"
-#include "sheep/loop/disk_thread.h"
-#include "sheep/loop/memory_disk.h"
+#include "sheep/loop/disks.h"
 #include "sheep/member/member.h"
 #include "sheep/net/net.h"
-#include "sheep/store/store.h"
 
 enum {
 	TICK_MS = 50,
@@ -42,9 +40,7 @@ struct daemon {
 	struct member *member;
 	struct completions completions;
 	struct compute_pool *compute;
-	struct store *stores[NODE_MAX_DISKS]; /* until their threads take them */
-	struct disk_thread *disks[NODE_MAX_DISKS];
-	struct memory_disk *memory[NODE_MAX_DISKS]; /* instead of a thread */
+	struct disks *disks;
 	struct effects fx;
 	struct list computed; /* done in place, not yet told to the node */
 	uint32_t adopting;    /* disks that have not answered yet */
@@ -82,19 +78,6 @@ static void daemon_stop(struct daemon *d, int status, const char *why)
 
 /* ---- Effects ---- */
 
-/* Each disk has its own engine: a thread, or none where it cannot block. */
-static void disk_add(struct daemon *d, struct disk_job *job)
-{
-	for (uint32_t i = 0; i < d->info.disk_count; i++) {
-		if (d->info.disks[i].id != job->disk)
-			continue;
-		if (d->memory[i])
-			memory_disk_add(d->memory[i], job);
-		else
-			disk_thread_add(d->disks[i], job);
-	}
-}
-
 static bool is_object_request(enum msg_type type)
 {
 	return type >= MSG_OBJ_READ && type <= MSG_OBJ_CHECK;
@@ -119,35 +102,11 @@ static void effect_compute(struct daemon *d, struct compute_job *job)
 	list_push(&d->computed, &job->link);
 }
 
-/* Told from the loop, as a disk thread tells it. */
-static void adopt_answer(struct daemon *d, uint64_t disk, int result)
-{
-	struct notice *n = xcalloc(1, sizeof(*n));
-	struct list one;
-
-	n->type = NOTICE_ADOPTED;
-	n->disk = disk;
-	n->result = result;
-	list_init(&one);
-	list_push(&one, &n->link);
-	completions_post(&d->completions, &d->completions.notices, &one);
-}
-
 static void effect_adopt(struct daemon *d, uint64_t cluster)
 {
-	d->adopting = d->info.disk_count;
 	d->adopt_result = 0;
 	d->info.cluster = cluster;
-	for (uint32_t i = 0; i < d->info.disk_count; i++)
-		if (d->memory[i])
-			adopt_answer(d, d->info.disks[i].id,
-			             memory_disk_adopt(d->memory[i], cluster));
-		else
-			disk_thread_adopt(d->disks[i], cluster);
-	if (!d->adopting) { /* a gateway has no disks: answered like one */
-		d->adopting = 1;
-		adopt_answer(d, 0, 0);
-	}
+	d->adopting = disks_adopt(d->disks, cluster);
 }
 
 static void effect_run(struct daemon *d, struct effect *fx)
@@ -160,7 +119,7 @@ static void effect_run(struct daemon *d, struct effect *fx)
 		effect_reply(d, fx->to, fx->msg);
 		break;
 	case EFF_DISK:
-		disk_add(d, fx->disk_job);
+		disks_add(d->disks, fx->disk_job);
 		break;
 	case EFF_COMPUTE:
 		effect_compute(d, fx->compute_job);
@@ -201,27 +160,17 @@ static void daemon_step(struct daemon *d, struct event ev)
 	}
 }
 
-/* Until nothing is left to do: what a finished job gives rise to may be for another disk of ours. */
-static void run_memory_disks(struct daemon *d)
+/* Until nothing is left to do: what a finished job gives rise to may be for another disk of
+ * ours. */
+static void run_disks(struct daemon *d)
 {
-	bool any = true;
+	struct list finished, *l;
 
-	while (any) {
-		any = false;
-		for (uint32_t i = 0; i < d->info.disk_count; i++) {
-			struct list finished, *l;
-			if (!d->memory[i] || !memory_disk_run(d->memory[i], &finished))
-				continue;
-			any = true;
-			while ((l = list_pop(&finished)))
-				daemon_step(d, (struct event){.type = EV_DISK_DONE,
-				                              .disk_job = list_item(
-								      l, struct disk_job, link)});
-			if (memory_disk_take_failure(d->memory[i]))
-				daemon_step(d, (struct event){.type = EV_DISK_LOST,
-				                              .from = d->info.disks[i].id});
-		}
-	}
+	while (disks_run(d->disks, &finished))
+		while ((l = list_pop(&finished)))
+			daemon_step(
+				d, (struct event){.type = EV_DISK_DONE,
+			                          .disk_job = list_item(l, struct disk_job, link)});
 }
 
 /* Just before the loop waits: everything this round gave rise to leaves together. What leaves
@@ -233,11 +182,9 @@ static void daemon_before_wait(struct ev_loop *loop, ev_prepare *w, int revents)
 
 	(void)revents;
 	ev_idle_stop(loop, &d->unsent);
-	run_memory_disks(d);
+	run_disks(d);
 	ev_idle_stop(loop, &d->unsent);
-	for (uint32_t i = 0; i < d->info.disk_count; i++)
-		if (d->disks[i])
-			disk_thread_kick(d->disks[i]);
+	disks_kick(d->disks);
 	net_flush(d->net);
 }
 
@@ -364,9 +311,7 @@ static void on_tick(struct ev_loop *loop, ev_timer *w, int revents)
 	struct daemon *d = w->data;
 
 	daemon_step(d, (struct event){.type = EV_TICK});
-	for (uint32_t i = 0; i < d->info.disk_count; i++)
-		if (d->memory[i])
-			memory_disk_idle(d->memory[i], boottime_ms());
+	disks_idle(d->disks, boottime_ms());
 }
 
 static void on_leave_timeout(struct ev_loop *loop, ev_timer *w, int revents)
@@ -399,69 +344,6 @@ static void on_signal(struct ev_loop *loop, ev_signal *w, int revents)
 }
 
 /* ---- Start and end ---- */
-
-static int open_disk(struct daemon *d, uint32_t i, char text[DAEMON_TEXT_LEN])
-{
-	const struct daemon_options *o = &d->options;
-	struct store_options so = {
-		.path = o->disk_dirs[i],
-		.fs = fs_posix(),
-		.log = o->log,
-		.node = o->node_id,
-		.cluster = d->info.cluster,
-		.nosync = o->nosync,
-	};
-	char why[STORE_TEXT_LEN] = "";
-	struct store *store;
-
-	if (getrandom(&so.new_disk_id, sizeof(so.new_disk_id), 0) != sizeof(so.new_disk_id) ||
-	    !so.new_disk_id)
-		so.new_disk_id = o->node_id + 1 + i;
-	int rc = store_open(&so, &store, why);
-	if (rc < 0) {
-		snprintf(text, DAEMON_TEXT_LEN, "%s: %s", o->disk_dirs[i],
-		         why[0] ? why : sf_strerror(rc));
-		return rc;
-	}
-	struct store_identity id = store_identity(store);
-	if (id.cluster)
-		d->info.cluster = id.cluster;
-	uint64_t gib = store_size_bytes(store) >> 30;
-	d->stores[i] = store;
-	d->info.disks[i].id = id.disk;
-	d->info.disks[i].weight = o->weight ? o->weight : gib ? gib : 1;
-	d->info.disk_count++;
-	return 0;
-}
-
-static int open_disks(struct daemon *d, char text[DAEMON_TEXT_LEN])
-{
-	for (uint32_t i = 0; i < d->options.disk_count; i++) {
-		int rc = open_disk(d, i, text);
-		if (rc < 0)
-			return rc;
-	}
-	for (uint32_t i = 0; i < d->info.disk_count; i++) {
-		/* A fresh disk in a node that belongs to a cluster becomes that cluster's. */
-		uint64_t cluster = store_identity(d->stores[i]).cluster;
-		int rc = cluster == d->info.cluster ? 0
-		         : cluster                  ? -SF_EFOREIGN
-		                                    : store_adopt(d->stores[i], d->info.cluster);
-		if (rc < 0) {
-			snprintf(text, DAEMON_TEXT_LEN, "%s: %s", d->options.disk_dirs[i],
-			         sf_strerror(rc));
-			return rc;
-		}
-	}
-	for (uint32_t i = 0; i < d->info.disk_count; i++) {
-		if (memory_disk_fits(d->options.disk_dirs[i]))
-			d->memory[i] = memory_disk_create(d->stores[i]);
-		else
-			d->disks[i] = disk_thread_start(d->stores[i], &d->completions);
-		d->stores[i] = NULL;
-	}
-	return 0;
-}
 
 static void fill_info(struct daemon *d)
 {
@@ -599,7 +481,7 @@ int daemon_create(const struct daemon_options *options, struct daemon **ret,
 	d->compute = compute_pool_create(cores > 0 ? cores / 4 : 0, &d->completions);
 	ev_idle_init(&d->unsent, on_unsent);
 	fill_info(d);
-	rc = open_disks(d, text);
+	rc = disks_open(&d->options, &d->info, &d->completions, &d->disks, text);
 	if (rc == 0)
 		rc = open_net(d, text);
 	if (rc == 0) {
@@ -645,11 +527,7 @@ void daemon_destroy(struct daemon *d)
 		d->driver->destroy(d->member);
 	}
 	net_destroy(d->net);
-	for (uint32_t i = 0; i < d->info.disk_count; i++) {
-		disk_thread_stop(d->disks[i]);
-		memory_disk_destroy(d->memory[i]);
-		store_close(d->stores[i]);
-	}
+	disks_close(d->disks);
 	compute_pool_destroy(d->compute);
 	discard_completions(d);
 	node_destroy(d->node);
