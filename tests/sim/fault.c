@@ -70,7 +70,8 @@ static void fault_pause(struct world *w)
 	uint32_t node = running_draw(w);
 
 	if (node != UINT32_MAX)
-		sim_node_pause(w, node, draw_skewed(w, 50 * SIM_MS, 10 * SIM_SECOND));
+		sim_node_pause(w, node, draw_between(w, 0, 1) * 3 * SIM_SECOND +
+						draw_skewed(w, 50 * SIM_MS, 8 * SIM_SECOND));
 }
 
 /* ---- Partitions ---- */
@@ -133,7 +134,7 @@ static void partition_pairs(struct world *w, struct partition *p)
 static void partition_node(struct world *w, struct partition *p)
 {
 	uint32_t node = draw_below(w, w->node_count);
-	bool service = draw_below(w, 2), clients = draw_below(w, 2);
+	bool service = draw_below(w, 3), clients = draw_below(w, 3) == 0;
 
 	for (uint32_t other = 0; other < SIM_ENDS; other++) {
 		bool is_client = other >= SIM_CLIENT_0 && other < SIM_SERVICE;
@@ -148,8 +149,9 @@ static void partition_node(struct world *w, struct partition *p)
 static void fault_partition(struct world *w)
 {
 	struct partition *p = xcalloc(1, sizeof(*p));
+	uint64_t duration = draw_skewed(w, 100 * SIM_MS, 12 * SIM_SECOND);
 
-	switch (draw_below(w, 4)) {
+	switch (draw_below(w, 5)) {
 	case 0:
 		partition_sides(w, p, false);
 		break;
@@ -159,12 +161,13 @@ static void fault_partition(struct world *w)
 	case 2:
 		partition_pairs(w, p);
 		break;
-	case 3:
+	default:
 		partition_node(w, p);
+		duration += draw_below(w, 2) * 4 * SIM_SECOND; /* long enough for others to act without it */
 		break;
 	}
 	world_trace(w, "partition");
-	world_after(w, draw_skewed(w, 100 * SIM_MS, 12 * SIM_SECOND), partition_heal, p, free);
+	world_after(w, duration, partition_heal, p, free);
 }
 
 /* ---- What never comes back ---- */
@@ -316,7 +319,7 @@ void faults_heal(struct world *w, struct fault_plan *plan)
 	world_trace(w, "healed");
 	plan->over = true;
 	w->profile.reset_ppm = w->profile.silent_ppm = 0;
-	w->profile.slow_ppm /= 4;
+	w->profile.slow_max_us = MIN(w->profile.slow_max_us, (uint32_t)(200 * SIM_MS));
 	sim_net_heal_all(w);
 	for (uint32_t i = 0; i < w->node_count; i++)
 		if (w->nodes[i]->state == NODE_OFF)

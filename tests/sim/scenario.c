@@ -97,7 +97,7 @@ static void draw_profile(struct scenario *s)
 		.delay_min_us = 50,
 		.delay_max_us = draw_between(w, 200, 5000),
 		.slow_ppm = draw_below(w, 2) ? 0 : draw_below(w, 20000),
-		.slow_max_us = draw_between(w, 1, 3000) * 1000,
+		.slow_max_us = draw_between(w, 1, draw_below(w, 2) ? 2000 : 9000) * 1000,
 		.reset_ppm = draw_below(w, 3) ? 0 : draw_below(w, 3000),
 		.silent_ppm = draw_below(w, 6) ? 0 : draw_below(w, 300),
 		.dup_ppm = draw_below(w, 2) ? 0 : draw_below(w, 20000),

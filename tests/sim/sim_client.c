@@ -287,7 +287,6 @@ static void read_take(struct world *w, struct op_record *op, const struct msg *m
 static void op_end(struct world *w, struct sim_client *c, const struct msg *m)
 {
 	struct op_record *op = &w->workload->history.v[c->op];
-	uint64_t pause = w->workload->pause_max_us;
 
 	if (op->type == OP_READ)
 		read_take(w, op, m);
@@ -304,7 +303,7 @@ static void op_end(struct world *w, struct sim_client *c, const struct msg *m)
 	}
 	c->op = NO_OP;
 	c->asked_id = 0;
-	client_wake_after(w, c, w->workload->final ? 0 : draw_skewed(w, 0, pause));
+	client_wake_after(w, c, workload_pause_us(w));
 }
 
 static bool op_answer_final(struct world *w, const struct op_record *op, const struct msg *m)

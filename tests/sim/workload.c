@@ -17,12 +17,15 @@ void workload_create(struct world *w, const struct map *map, uint32_t objects)
 		struct sim_object *o = &load->objects[i];
 		const struct map_pool *pool;
 
-		o->pool = draw_below(w, 4) ? POOL_DATA : POOL_META;
+		o->pool = draw_below(w, 3) ? POOL_DATA : POOL_META;
 		o->oid = o->pool == POOL_DATA ? volume | i : 8ull << 60 | (volume + ((uint64_t)i << 32));
 		pool = map_find_pool(map, o->pool);
 		cells_draw(&o->cells, &w->prng, pool->k, 1u << pool->object_shift);
 	}
 	load->object_count = objects;
+	for (uint32_t i = 0; i < SIM_MAX_CLIENTS; i++)
+		load->reader_ppm[i] = draw_below(w, 3) ? 0 : 900000;
+	load->sleep_ppm = draw_below(w, 2) ? 0 : 30000;
 	w->workload = load;
 }
 
@@ -40,10 +43,23 @@ const struct sim_object *workload_object(const struct world *w, const struct op_
 	return &w->workload->objects[op->object];
 }
 
-static enum op_type type_draw(struct world *w)
+uint64_t workload_pause_us(struct world *w)
+{
+	const struct workload *load = w->workload;
+
+	if (load->final)
+		return 0;
+	/* Who sleeps has an old map when it wakes, and trusts it. */
+	return draw_skewed(w, 0, load->pause_max_us) +
+	       (draw_chance(w, load->sleep_ppm) ? draw_below(w, 7 * SIM_SECOND) : 0);
+}
+
+static enum op_type type_draw(struct world *w, uint32_t client)
 {
 	uint32_t r = draw_below(w, 100);
 
+	if (draw_chance(w, w->workload->reader_ppm[client]))
+		return OP_READ;
 	if (r < 38)
 		return OP_WRITE;
 	if (r < 76)
@@ -69,12 +85,12 @@ static void cells_choose(struct world *w, const struct cells *c, struct op_recor
 		op->count++;
 }
 
-static void op_draw(struct world *w, struct op_record *op)
+static void op_draw(struct world *w, uint32_t client, struct op_record *op)
 {
 	const struct workload *load = w->workload;
 	const struct cells *c;
 
-	op->type = type_draw(w);
+	op->type = type_draw(w, client);
 	op->object = draw_below(w, load->object_count);
 	c = &load->objects[op->object].cells;
 	if (op->type == OP_STAT || op->type == OP_DELETE || draw_chance(w, load->big_ppm))
@@ -97,7 +113,7 @@ uint32_t workload_begin(struct world *w, uint32_t client)
 		op->count = load->objects[op->object].cells.count;
 	} else {
 		load->ops_left--;
-		op_draw(w, op);
+		op_draw(w, client, op);
 	}
 	op->client = client;
 	op->stamp = op->type == OP_WRITE || op->type == OP_CREATE ? ++load->last_stamp : 0;

@@ -20,7 +20,8 @@ struct workload {
 	struct sim_object objects[SIM_MAX_OBJECTS];
 	uint32_t ops_left;      /* to be begun */
 	uint32_t big_ppm;       /* operations on whole objects */
-	uint32_t give_up_ppm;   /* operations whose client goes away */
+	uint32_t reader_ppm[SIM_MAX_CLIENTS]; /* of a client's operations that are reads, beyond its share */
+	uint32_t sleep_ppm;     /* operations after which the client sleeps for seconds */
 	uint64_t pause_max_us;  /* of a client between two operations */
 	uint64_t last_stamp;
 	uint32_t final_next;    /* the next object of the final reads */
@@ -33,6 +34,8 @@ void workload_create(struct world *w, const struct map *map, uint32_t objects);
 void workload_destroy(struct world *w);
 /* Draws the next operation of a client and records its beginning; UINT32_MAX: none is left. */
 uint32_t workload_begin(struct world *w, uint32_t client);
+/* How long a client waits before its next operation. */
+uint64_t workload_pause_us(struct world *w);
 const struct sim_object *workload_object(const struct world *w, const struct op_record *op);
 
 #endif
