@@ -8,9 +8,10 @@
 #include "sheep/store/state.h"
 
 /*
- * What records do. A record says everything that its effect depends on, so that the live path, the replay of the tail
- * and a rebuild from all segments come to the same state with the same code. Two things are not in the
- * log at once: commit points (the next prepare or PG record carries them) and damage (found again).
+ * What records do. A record says everything that its effect depends on, so that the live path, the
+ * replay of the tail and a rebuild from all segments come to the same state with the same code. Two
+ * things are not in the log at once: commit points (the next prepare or PG record carries them) and
+ * damage (found again).
  */
 
 /* What counters knew of a shard before it changed. */
@@ -90,7 +91,8 @@ void store_mark_damaged(struct store *st, struct shard *s)
 	st->checksum_errors++;
 	if (s->flags & ST_DAMAGED)
 		return;
-	log_warn(st->log, "%s: object %016llx shard %u of pg %u.%u: stored data does not match its checksum",
+	log_warn(st->log,
+	         "%s: object %016llx shard %u of pg %u.%u: stored data does not match its checksum",
 	         st->path, (unsigned long long)s->key.oid, s->key.shard, s->key.pool, s->key.pg);
 	s->flags |= ST_DAMAGED;
 	memtable_shard_changed(&st->mt, s);
@@ -99,13 +101,13 @@ void store_mark_damaged(struct store *st, struct shard *s)
 /* The record's ranges as a list of extents, later ones over earlier ones. */
 static void record_extents(struct store *st, const struct record *r)
 {
-	struct extvec one = { 0 }, *list = &st->ranges;
+	struct extvec one = {0}, *list = &st->ranges;
 	uint32_t skip = 0;
 
 	extvec_clear(list);
 	for (uint32_t i = 0; i < r->range_count; i++) {
 		const struct shard_range *range = &r->ranges[i];
-		struct extent e = { .off = range->offset, .len = range->length };
+		struct extent e = {.off = range->offset, .len = range->length};
 		if (range->op == RANGE_DATA) {
 			e.seg = r->seg;
 			e.pos = r->payload_pos;
@@ -114,7 +116,8 @@ static void record_extents(struct store *st, const struct record *r)
 			skip += range->length;
 		}
 		const uint32_t *crcs = r->crcs ? r->crcs + e.skip / CRC_BLOCK : NULL;
-		if (!list->count || (list->v[list->count - 1].off + list->v[list->count - 1].len <= e.off)) {
+		if (!list->count ||
+		    (list->v[list->count - 1].off + list->v[list->count - 1].len <= e.off)) {
 			extvec_add(list, &e, crcs);
 			continue;
 		}
@@ -151,7 +154,7 @@ void store_pg_logged(struct store *st, struct pg *pg, const struct record *r)
 static void apply_log_add(struct store *st, const struct record *r)
 {
 	struct pg *pg = memtable_pg(&st->mt, r->key.pool, r->key.pg);
-	struct log_entry e = { .version = r->version, .oid = r->key.oid, .req = r->req };
+	struct log_entry e = {.version = r->version, .oid = r->key.oid, .req = r->req};
 
 	pg_log_add(pg, &e);
 	pg_commit_logged(pg, r->commit, r->lsn);
@@ -188,7 +191,8 @@ int store_apply_to(struct store *st, struct shard *s, const struct record *r)
 	switch (r->type) {
 	case REC_PREPARE:
 		record_extents(st, r);
-		shard_prepare(s, r->lsn, r->version, r->prev, r->shard_flags, &st->ranges, &st->scratch);
+		shard_prepare(s, r->lsn, r->version, r->prev, r->shard_flags, &st->ranges,
+		              &st->scratch);
 		break;
 	case REC_PUSH:
 		record_extents(st, r);

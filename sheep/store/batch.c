@@ -154,7 +154,8 @@ int batch_reserve(struct store *st, enum space_use use, uint32_t record_len, uin
 	if (b->open)
 		return 0;
 	uint64_t limit = MIN(st->segs.bytes, (uint64_t)BATCH_MAX) / 2 / LOG_BLOCK;
-	uint32_t desc = (uint32_t)round_up(BATCH_HEADER_LEN + MAX(record_len, b->hint_desc), LOG_BLOCK);
+	uint32_t desc =
+		(uint32_t)round_up(BATCH_HEADER_LEN + MAX(record_len, b->hint_desc), LOG_BLOCK);
 	uint32_t desc_min = (uint32_t)round_up(BATCH_HEADER_LEN + record_len, LOG_BLOCK);
 	uint64_t want = MAX(blocks, MIN((uint64_t)b->hint_blocks, limit));
 	int err = batch_begin(st, use, desc, want);
@@ -183,7 +184,7 @@ static void batch_add_iov(struct batch *b, const void *data, size_t len)
 		b->iov_cap = b->iov_cap ? b->iov_cap * 2 : 64;
 		b->iov = xrealloc(b->iov, b->iov_cap * sizeof(*b->iov));
 	}
-	b->iov[b->iov_count++] = (struct iovec){ .iov_base = (void *)data, .iov_len = len };
+	b->iov[b->iov_count++] = (struct iovec){.iov_base = (void *)data, .iov_len = len};
 }
 
 static void batch_add_zeros(struct batch *b, uint32_t len)
@@ -293,7 +294,7 @@ static int batch_write(struct store *st)
 
 	batch_header_encode(&h, b->desc);
 	/* The first slot of the vector is the descriptor's. */
-	struct iovec first = { .iov_base = b->desc, .iov_len = b->desc_len };
+	struct iovec first = {.iov_base = b->desc, .iov_len = b->desc_len};
 	batch_add_iov(b, zeros, LOG_BLOCK);
 	memmove(b->iov + 1, b->iov, (b->iov_count - 1) * sizeof(*b->iov));
 	b->iov[0] = first;
@@ -312,8 +313,8 @@ static int batch_write(struct store *st)
 
 int batch_void(struct store *st, uint64_t off)
 {
-	struct iovec iov = { .iov_base = (void *)zeros, .iov_len = LOG_BLOCK };
-	struct found_batch f = { 0 };
+	struct iovec iov = {.iov_base = (void *)zeros, .iov_len = LOG_BLOCK};
+	struct found_batch f = {0};
 
 	int err = segment_write(&st->segs, &iov, 1, off);
 	if (!err)
@@ -355,7 +356,8 @@ int batch_flush(struct store *st)
 		}
 	}
 	if (err) {
-		log_error(st->log, "%s: writing failed: %s; the disk is out", st->path, sf_strerror(err));
+		log_error(st->log, "%s: writing failed: %s; the disk is out", st->path,
+		          sf_strerror(err));
 		st->failed = true;
 		batch_answer(b, RES_IO);
 	}

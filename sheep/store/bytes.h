@@ -8,8 +8,8 @@
 #include <string.h>
 
 /*
- * Little-endian bytes in and out. A writer never grows: whoever makes one knows how much it needs, and both
- * sides keep their first error, so that a codec is straight-line code that checks once.
+ * Little-endian bytes in and out. A writer never grows: whoever makes one knows how much it needs,
+ * and both sides keep their first error, so that a codec is straight-line code that checks once.
  */
 struct bytes_out {
 	uint8_t *p, *end;
@@ -22,11 +22,11 @@ struct bytes_in {
 
 static inline struct bytes_out bytes_out(void *dst, size_t cap)
 {
-	return (struct bytes_out){ .p = dst, .end = (uint8_t *)dst + cap };
+	return (struct bytes_out){.p = dst, .end = (uint8_t *)dst + cap};
 }
 static inline struct bytes_in bytes_in(const void *src, size_t len)
 {
-	return (struct bytes_in){ .p = src, .end = (const uint8_t *)src + len };
+	return (struct bytes_in){.p = src, .end = (const uint8_t *)src + len};
 }
 
 static inline void put_raw(struct bytes_out *o, const void *src, size_t len)

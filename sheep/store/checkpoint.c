@@ -8,19 +8,22 @@
 #include "sheep/store/state.h"
 
 /*
- * The index follows the log in large steps: one synced transaction holds every change since the last one together with
- * the place in the log from which a restart goes on. Between two steps the log alone has the changes.
+ * The index follows the log in large steps: one synced transaction holds every change since the
+ * last one together with the place in the log from which a restart goes on. Between two steps the
+ * log alone has the changes.
  */
 static int checkpoint_shards(struct store *st)
 {
-	list_each(it, &st->mt.all_pgs) {
+	list_each (it, &st->mt.all_pgs) {
 		struct pg *pg = list_item(it, struct pg, link);
-		list_each(d, &pg->dirty) {
+		list_each (d, &pg->dirty) {
 			int err = index_shard_put(st->index, list_item(d, struct shard, dirty));
 			if (err)
 				return err;
 		}
-		int err = pg->is_dirty ? index_pg_put(st->index, pg, pg_is_known(pg) || pg->tombstones) : 0;
+		int err = pg->is_dirty
+		                  ? index_pg_put(st->index, pg, pg_is_known(pg) || pg->tombstones)
+		                  : 0;
 		if (err)
 			return err;
 	}
@@ -40,9 +43,11 @@ static int checkpoint_log(struct store *st)
 		.complete = !st->rebuilding,
 	};
 
-	for (struct segment *seg = segment_next(&st->segs, NULL); seg; seg = segment_next(&st->segs, seg)) {
-		int err = seg->gone ? index_segment_del(st->index, seg->number) :
-		          seg->dirty || !seg->indexed ? index_segment_put(st->index, seg) : 0;
+	for (struct segment *seg = segment_next(&st->segs, NULL); seg;
+	     seg = segment_next(&st->segs, seg)) {
+		int err = seg->gone                     ? index_segment_del(st->index, seg->number)
+		          : seg->dirty || !seg->indexed ? index_segment_put(st->index, seg)
+		                                        : 0;
 		if (err)
 			return err;
 	}
@@ -51,13 +56,15 @@ static int checkpoint_log(struct store *st)
 
 static void checkpoint_done(struct store *st)
 {
-	for (struct segment *seg = segment_next(&st->segs, NULL); seg; seg = segment_next(&st->segs, seg)) {
+	for (struct segment *seg = segment_next(&st->segs, NULL); seg;
+	     seg = segment_next(&st->segs, seg)) {
 		seg->dirty = false;
 		seg->indexed = !seg->gone;
 	}
 	st->checkpoint_lsn = st->next_lsn;
 	st->segs.index_bytes = index_file_bytes(st->index);
 	memtable_all_clean(&st->mt);
+	index_is_sound(st->index_path);
 }
 
 int store_checkpoint(struct store *st)
@@ -97,7 +104,8 @@ int store_open_index(struct store *st, bool wipe)
 	if (wipe)
 		err = index_remove(st->index_path);
 	if (!err)
-		err = index_open(st->index_path, round_up(map, 1 << 20), st->opt.nosync, &st->index);
+		err = index_open(st->index_path, round_up(map, 1 << 20),
+		                 st->opt.nosync || st->opt.index_nosync, &st->index);
 	if (err)
 		return err;
 	st->mt.index = st->index;
@@ -107,7 +115,8 @@ int store_open_index(struct store *st, bool wipe)
 
 int store_rebuild_index(struct store *st)
 {
-	log_warn(st->log, "%s: the index is missing or damaged; rebuilding it from the log", st->path);
+	log_warn(st->log, "%s: the index is missing or damaged; rebuilding it from the log",
+	         st->path);
 	int err = store_open_index(st, true);
 	if (err)
 		return err;

@@ -13,13 +13,13 @@
 /*
  * Frees a segment, one slice at a time:
  *
- *   1. read its descriptors, batch after batch; every shard and PG named there that still depends on a record of this
- *      segment, or has bytes in it, is written anew at the end of the log
+ *   1. read its descriptors, batch after batch; every shard and PG named there that still depends
+ *      on a record of this segment, or has bytes in it, is written anew at the end of the log
  *   2. the index is brought up to that point, synced, without the segment
  *   3. the file goes
  *
- * A crash before 3 costs the work, nothing else. A segment with a descriptor that cannot be read is left alone
- * for good: what depends on it is not known.
+ * A crash before 3 costs the work, nothing else. A segment with a descriptor that cannot be read is
+ * left alone for good: what depends on it is not known.
  */
 enum { SLICE_BYTES = 4 << 20, SLICE_RECORDS = 1024, URGENT_SLICES = 32 };
 
@@ -49,7 +49,7 @@ static struct compact_pg *compact_pg(struct compaction *c, uint32_t pool, uint32
 		c->pg_cap = c->pg_cap ? c->pg_cap * 2 : 64;
 		c->pgs = xrealloc(c->pgs, c->pg_cap * sizeof(*c->pgs));
 	}
-	c->pgs[c->pg_count] = (struct compact_pg){ .pool = pool, .pg = pg };
+	c->pgs[c->pg_count] = (struct compact_pg){.pool = pool, .pg = pg};
 	return &c->pgs[c->pg_count++];
 }
 
@@ -59,7 +59,7 @@ static void compact_note_pg(struct store *st, const struct record *r)
 	struct pg *pg = memtable_pg_find(&st->mt, r->key.pool, r->key.pg);
 
 	if (!pg) {
-		/* It was forgotten; that must not be forgotten while older records of it are there. */
+		/* Forgotten: that must be known as long as older records of it are there. */
 		n->log |= r->type == REC_PG && segment_next(&st->segs, NULL) != st->compact.victim;
 		return;
 	}
@@ -74,7 +74,8 @@ static void compact_note_pg(struct store *st, const struct record *r)
 static bool remove_still_needed(struct store *st, const struct record *r)
 {
 	for (struct segment *s = segment_next(&st->segs, NULL); s; s = segment_next(&st->segs, s))
-		if (s != st->compact.victim && s->first_lsn <= r->orig_lsn && s->last_lsn >= r->first_lsn)
+		if (s != st->compact.victim && s->first_lsn <= r->orig_lsn &&
+		    s->last_lsn >= r->first_lsn)
 			return true;
 	return false;
 }
@@ -82,7 +83,10 @@ static bool remove_still_needed(struct store *st, const struct record *r)
 static int compact_remove(struct store *st, const struct record *old)
 {
 	struct record r = {
-		.type = REC_REMOVE, .key = old->key, .first_lsn = old->first_lsn, .orig_lsn = old->orig_lsn,
+		.type = REC_REMOVE,
+		.key = old->key,
+		.first_lsn = old->first_lsn,
+		.orig_lsn = old->orig_lsn,
 	};
 
 	if (!remove_still_needed(st, old))
@@ -115,7 +119,8 @@ static int compact_record(struct store *st, const struct record *r, void *ctx)
 static int compact_log_commit(struct store *st, struct pg *pg)
 {
 	struct record r = {
-		.type = REC_COMMIT, .key = { .pool = pg->pool, .pg = pg->pg },
+		.type = REC_COMMIT,
+		.key = {.pool = pg->pool, .pg = pg->pg},
 		.commit = MAX(pg->seen_commit, pg->logged_commit),
 	};
 
@@ -155,7 +160,8 @@ static int compact_finish(struct store *st)
 		return err;
 	store_compact_stop(st);
 	if (victim->live) {
-		log_error(st->log, "%s: segment %08x still holds %llu bytes that no record of it explains; kept",
+		log_error(st->log,
+		          "%s: segment %08x: %llu live bytes that no record explains; kept",
 		          st->path, victim->number, (unsigned long long)victim->live);
 		victim->bad = victim->dirty = true;
 		return 0;
@@ -183,7 +189,7 @@ static int compact_read_batch(struct store *st, struct found_batch *f)
 	int got = replay_batch_read(st, c->victim, c->offset, f);
 	if (got > 0)
 		return 0;
-	log_error(st->log, "%s: segment %08x has a descriptor that cannot be read, at %llu; it will not be freed",
+	log_error(st->log, "%s: segment %08x: no batch can be read at %llu; it will not be freed",
 	          st->path, c->victim->number, (unsigned long long)c->offset);
 	c->victim->bad = c->victim->dirty = true;
 	store_compact_stop(st);
@@ -193,7 +199,7 @@ static int compact_read_batch(struct store *st, struct found_batch *f)
 static int compact_some(struct store *st)
 {
 	struct compaction *c = &st->compact;
-	struct found_batch f = { 0 };
+	struct found_batch f = {0};
 	uint64_t until = c->moved_bytes + SLICE_BYTES;
 	uint32_t records = 0;
 	int err = 0;
@@ -217,8 +223,8 @@ static int compact_some(struct store *st)
 	return err;
 }
 
-/* Dead share in percent from which a segment is worth it: the less space is left, the lower. Descriptors
- * count as dead, so that it must stay above what they take. */
+/* Dead share in percent from which a segment is worth it: the less space is left, the lower.
+ * Descriptors count as dead, so that it must stay above what they take. */
 static uint32_t worth_percent(const struct store *st, bool urgent)
 {
 	uint64_t avail = segments_avail(&st->segs, SPACE_DATA), limit = st->segs.limit;

@@ -66,7 +66,8 @@ void extvec_add(struct extvec *x, const struct extent *e, const uint32_t *crcs)
 	if (last && extent_continues(last, e)) {
 		uint32_t have = extent_blocks(last);
 		last->len += e->len;
-		uint32_t more = extent_blocks(last) - have; /* the block at the seam may be shared */
+		uint32_t more =
+			extent_blocks(last) - have; /* the block at the seam may be shared */
 		if (more)
 			memcpy(x->crc + x->crc_count, crcs + (blocks - more), more * sizeof(*crcs));
 		x->crc_count += more;
@@ -79,8 +80,8 @@ void extvec_add(struct extvec *x, const struct extent *e, const uint32_t *crcs)
 	x->crc_count += blocks;
 }
 
-void extvec_add_cut(struct extvec *x, const struct extvec *src, const struct extent *e, uint32_t from,
-                    uint32_t to)
+void extvec_add_cut(struct extvec *x, const struct extvec *src, const struct extent *e,
+                    uint32_t from, uint32_t to)
 {
 	from = MAX(from, e->off);
 	to = MIN(to, e->off + e->len);
@@ -205,10 +206,10 @@ void extvec_encode(const struct extvec *x, struct bytes_out *o)
 	}
 }
 
-static bool extent_decode(struct extvec *x, struct bytes_in *in, uint32_t self_seg, uint32_t self_pos,
-                          uint32_t *end)
+static bool extent_decode(struct extvec *x, struct bytes_in *in, uint32_t self_seg,
+                          uint32_t self_pos, uint32_t *end)
 {
-	struct extent e = { 0 };
+	struct extent e = {0};
 
 	e.off = get_u32(in);
 	e.len = get_u32(in);

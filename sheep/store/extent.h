@@ -8,10 +8,11 @@
 #include "sheep/store/bytes.h"
 
 /*
- * Where the bytes of a shard are: sorted, non-overlapping extents. An extent is a window on the payload of
- * one record: bytes [skip, skip + len) of the plen bytes that start at 4 KiB block `pos` of segment `seg`. It keeps
- * the checksums of the 64 KiB blocks of that payload which it touches.
- * In a pending change's list a hole (seg == SEG_HOLE) hides what is below; elsewhere holes are just absent.
+ * Where the bytes of a shard are: sorted, non-overlapping extents. An extent is a window on the
+ * payload of one record: bytes [skip, skip + len) of the plen bytes that start at 4 KiB block `pos`
+ * of segment `seg`. It keeps the checksums of the 64 KiB blocks of that payload which it touches.
+ * In a pending change's list a hole (seg == SEG_HOLE) hides what is below; elsewhere holes are just
+ * absent.
  */
 enum { SEG_HOLE = 0 };
 /* In a snapshot record: bytes in the payload of that very record. */
@@ -45,12 +46,12 @@ static inline uint32_t extent_blocks(const struct extent *e)
 	return (e->skip + e->len - 1) / 65536 - e->skip / 65536 + 1;
 }
 
-/* Appends e (behind all others), with the checksums of the blocks that it touches. Joins it to the last
- * one where both continue each other. */
+/* Appends e (behind all others), with the checksums of the blocks that it touches. Joins it to the
+ * last one where both continue each other. */
 void extvec_add(struct extvec *x, const struct extent *e, const uint32_t *crcs);
 /* Appends [from, to) of src's extent e, where it intersects that. */
-void extvec_add_cut(struct extvec *x, const struct extvec *src, const struct extent *e, uint32_t from,
-                    uint32_t to);
+void extvec_add_cut(struct extvec *x, const struct extvec *src, const struct extent *e,
+                    uint32_t from, uint32_t to);
 /* dst = above over below. Holes of above stay in the list if keep_holes. dst differs from both. */
 void extvec_overlay(struct extvec *dst, const struct extvec *below, const struct extvec *above,
                     bool keep_holes);

@@ -29,7 +29,8 @@ struct fs_ops {
 	int (*unlink)(void *arg, const char *path);
 	int (*mkdir)(void *arg, const char *path, unsigned mode);
 	/* Names in a directory through `each`, until it returns non-zero. */
-	int (*list)(void *arg, const char *path, int (*each)(void *ctx, const char *name), void *ctx);
+	int (*list)(void *arg, const char *path, int (*each)(void *ctx, const char *name),
+	            void *ctx);
 	int (*space)(void *arg, const char *path, uint64_t *ret_size, uint64_t *ret_avail);
 };
 

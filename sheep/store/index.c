@@ -3,22 +3,24 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <lmdb.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "lib/base/crc32c.h"
 #include "lib/base/err.h"
 #include "lib/base/mem.h"
 
-enum { INDEX_CODEC = 1 };
+enum { INDEX_CODEC = 1, UNSURE_MAX = 3 };
 
 struct index {
 	MDB_env *env;
-	MDB_txn *read;  /* kept, reset while a write transaction runs */
+	MDB_txn *read; /* kept, reset while a write transaction runs */
 	MDB_txn *write;
 	MDB_cursor *cursor; /* on shards, of the read transaction */
 	MDB_dbi shards, pending, pgs, segments, meta;
@@ -36,8 +38,8 @@ static int index_err(int rc)
 
 static int index_open_tables(struct index *ix)
 {
-	static const char *const names[] = { "shards", "pending", "pgs", "segments", "meta" };
-	MDB_dbi *dbi[] = { &ix->shards, &ix->pending, &ix->pgs, &ix->segments, &ix->meta };
+	static const char *const names[] = {"shards", "pending", "pgs", "segments", "meta"};
+	MDB_dbi *dbi[] = {&ix->shards, &ix->pending, &ix->pgs, &ix->segments, &ix->meta};
 	MDB_txn *txn;
 
 	int rc = mdb_txn_begin(ix->env, NULL, 0, &txn);
@@ -49,8 +51,50 @@ static int index_open_tables(struct index *ix)
 	return rc ? rc : mdb_txn_commit(txn);
 }
 
+/* A file cut short would not give errors but kill the process that reads its map. */
+static int index_check_size(struct index *ix)
+{
+	mdb_filehandle_t fd;
+	struct stat sb;
+
+	if (mdb_env_get_fd(ix->env, &fd) || fstat(fd, &sb))
+		return EIO;
+	return (uint64_t)sb.st_size < index_file_bytes(ix) ? MDB_CORRUPTED : 0;
+}
+
+/*
+ * LMDB has no checksums of its own pages: one that is damaged in the wrong place kills the process.
+ * Whoever opens the index leaves a note until the first checkpoint; after a few deaths in a row the
+ * index is not trusted any more.
+ */
+static int unsure_count(const char *dir, bool leave)
+{
+	char path[PATH_MAX];
+	struct stat sb;
+
+	snprintf(path, sizeof(path), "%s/unsure", dir);
+	if (!leave) {
+		unlink(path);
+		return 0;
+	}
+	int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+	if (fd < 0)
+		return 0;
+	int count = !fstat(fd, &sb) && write(fd, "+", 1) == 1 ? (int)sb.st_size : 0;
+	close(fd);
+	return count;
+}
+
+void index_is_sound(const char *dir)
+{
+	unsure_count(dir, false);
+}
+
 int index_open(const char *dir, uint64_t map_bytes, bool nosync, struct index **ret)
 {
+	if (unsure_count(dir, true) >= UNSURE_MAX)
+		return -SF_ECORRUPT;
+
 	struct index *ix = xcalloc(1, sizeof(*ix));
 	unsigned flags = MDB_NOTLS | MDB_NOLOCK | MDB_NORDAHEAD | (nosync ? MDB_NOSYNC : 0);
 
@@ -61,6 +105,8 @@ int index_open(const char *dir, uint64_t map_bytes, bool nosync, struct index **
 		rc = mdb_env_set_mapsize(ix->env, map_bytes);
 	if (!rc)
 		rc = mdb_env_open(ix->env, dir, flags, 0644);
+	if (!rc)
+		rc = index_check_size(ix);
 	if (!rc)
 		rc = index_open_tables(ix);
 	if (!rc)
@@ -94,10 +140,10 @@ void index_close(struct index *ix)
 
 int index_remove(const char *dir)
 {
-	static const char *const names[] = { "data.mdb", "lock.mdb" };
+	static const char *const names[] = {"data.mdb", "lock.mdb", "unsure"};
 	char path[PATH_MAX];
 
-	for (int i = 0; i < 2; i++) {
+	for (int i = 0; i < 3; i++) {
 		snprintf(path, sizeof(path), "%s/%s", dir, names[i]);
 		if (unlink(path) && errno != ENOENT)
 			return -errno;
@@ -117,7 +163,7 @@ uint64_t index_file_bytes(struct index *ix)
 
 static MDB_val val(const void *data, size_t len)
 {
-	return (MDB_val){ .mv_data = (void *)data, .mv_size = len };
+	return (MDB_val){.mv_data = (void *)data, .mv_size = len};
 }
 
 enum { META_LEN = 4 + 8 + 4 + 8 + 8 + 8 + 8 + 1 + 4 };
@@ -241,10 +287,12 @@ static int walk_pg(void *ctx, MDB_val *k, MDB_val *v)
 	return w->pg(w->ctx, pool, get_u32(&in), v->mv_data, (uint32_t)v->mv_size);
 }
 
-int index_pg_each(struct index *ix, int (*each)(void *ctx, uint32_t pool, uint32_t pg,
-                                                const uint8_t *value, uint32_t len), void *ctx)
+int index_pg_each(struct index *ix,
+                  int (*each)(void *ctx, uint32_t pool, uint32_t pg, const uint8_t *value,
+                              uint32_t len),
+                  void *ctx)
 {
-	struct walk w = { .pg = each, .ctx = ctx };
+	struct walk w = {.pg = each, .ctx = ctx};
 	return index_walk(ix, ix->pgs, walk_pg, &w);
 }
 
@@ -269,7 +317,7 @@ enum { SEGMENT_LEN = 4 + 1 + 5 * 8 + 4 };
 static int walk_segment(void *ctx, MDB_val *k, MDB_val *v)
 {
 	struct walk *w = ctx;
-	struct segment seg = { .fd = -1 };
+	struct segment seg = {.fd = -1};
 	struct bytes_in in = bytes_in(v->mv_data, v->mv_size);
 
 	if (v->mv_size != SEGMENT_LEN)
@@ -286,9 +334,10 @@ static int walk_segment(void *ctx, MDB_val *k, MDB_val *v)
 	return w->segment(w->ctx, &seg);
 }
 
-int index_segment_each(struct index *ix, int (*each)(void *ctx, const struct segment *seg), void *ctx)
+int index_segment_each(struct index *ix, int (*each)(void *ctx, const struct segment *seg),
+                       void *ctx)
 {
-	struct walk w = { .segment = each, .ctx = ctx };
+	struct walk w = {.segment = each, .ctx = ctx};
 	return index_walk(ix, ix->segments, walk_segment, &w);
 }
 
@@ -333,9 +382,10 @@ static int walk_pending(void *ctx, MDB_val *k, MDB_val *v)
 	return w->pending(w->ctx, &key);
 }
 
-int index_pending_each(struct index *ix, int (*each)(void *ctx, const struct shard_key *key), void *ctx)
+int index_pending_each(struct index *ix, int (*each)(void *ctx, const struct shard_key *key),
+                       void *ctx)
 {
-	struct walk w = { .pending = each, .ctx = ctx };
+	struct walk w = {.pending = each, .ctx = ctx};
 	return index_walk(ix, ix->pending, walk_pending, &w);
 }
 

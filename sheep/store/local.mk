@@ -22,3 +22,48 @@ sheep_store_libstore_a_SOURCES = \
 	sheep/store/store.c sheep/store/store.h \
 	sheep/store/superblock.c sheep/store/superblock.h \
 	sheep/store/write.c
+
+store_test_LIBS = sheep/store/libstore.a lib/wire/libwire.a lib/base/libbase.a \
+	$(LMDB_LIBS) $(ISAL_LIBS) $(PROTOBUF_C_LIBS) $(CMOCKA_LIBS)
+
+check_PROGRAMS += tests/unit/store_job_test
+tests_unit_store_job_test_SOURCES = tests/unit/store_job_test.c \
+	tests/unit/store_fixture.c tests/unit/store_fixture.h
+tests_unit_store_job_test_LDADD = $(store_test_LIBS)
+TAP_TESTS += tests/unit/store_job_test
+
+check_PROGRAMS += tests/unit/store_open_test
+tests_unit_store_open_test_SOURCES = tests/unit/store_open_test.c \
+	tests/unit/store_fixture.c tests/unit/store_fixture.h
+tests_unit_store_open_test_LDADD = $(store_test_LIBS)
+TAP_TESTS += tests/unit/store_open_test
+
+check_PROGRAMS += tests/unit/store_damage_test
+tests_unit_store_damage_test_SOURCES = tests/unit/store_damage_test.c \
+	tests/unit/store_fixture.c tests/unit/store_fixture.h
+tests_unit_store_damage_test_LDADD = $(store_test_LIBS)
+TAP_TESTS += tests/unit/store_damage_test
+
+check_PROGRAMS += tests/unit/store_space_test
+tests_unit_store_space_test_SOURCES = tests/unit/store_space_test.c \
+	tests/unit/store_fixture.c tests/unit/store_fixture.h \
+	tests/unit/store_powercut.c tests/unit/store_powercut.h
+tests_unit_store_space_test_LDADD = $(store_test_LIBS)
+TAP_TESTS += tests/unit/store_space_test
+
+check_PROGRAMS += tests/unit/store_random_test
+tests_unit_store_random_test_SOURCES = tests/unit/store_random_test.c \
+	tests/unit/store_fixture.c tests/unit/store_fixture.h \
+	tests/unit/store_model.c tests/unit/store_model.h \
+	tests/unit/store_world.c tests/unit/store_world.h
+tests_unit_store_random_test_LDADD = $(store_test_LIBS)
+TAP_TESTS += tests/unit/store_random_test
+
+check_PROGRAMS += tests/unit/store_powercut_test
+tests_unit_store_powercut_test_SOURCES = tests/unit/store_powercut_test.c \
+	tests/unit/store_fixture.c tests/unit/store_fixture.h \
+	tests/unit/store_model.c tests/unit/store_model.h \
+	tests/unit/store_powercut.c tests/unit/store_powercut.h \
+	tests/unit/store_world.c tests/unit/store_world.h
+tests_unit_store_powercut_test_LDADD = $(store_test_LIBS)
+TAP_TESTS += tests/unit/store_powercut_test

@@ -171,7 +171,7 @@ void memtable_pg_changed(struct memtable *mt, struct pg *pg)
 
 void memtable_all_clean(struct memtable *mt)
 {
-	list_each(it, &mt->all_pgs) {
+	list_each (it, &mt->all_pgs) {
 		struct pg *pg = list_item(it, struct pg, link);
 		struct list *d;
 		pg->is_dirty = false;
@@ -236,12 +236,12 @@ static int merge_indexed(void *ctx, const struct shard *s)
 int memtable_list(struct memtable *mt, const struct shard_key *after, bool inclusive,
                   int (*each)(void *ctx, const struct shard *s), void *ctx)
 {
-	struct merge m = { .mt = mt, .each = each, .ctx = ctx };
+	struct merge m = {.mt = mt, .each = each, .ctx = ctx};
 	struct pg *pg = memtable_pg_find(mt, after->pool, after->pg);
 	uint32_t cap = 0;
 
 	if (pg) {
-		list_each(it, &pg->dirty) {
+		list_each (it, &pg->dirty) {
 			struct shard *s = list_item(it, struct shard, dirty);
 			int c = shard_key_cmp(&s->key, after);
 			if (c < 0 || (!c && !inclusive))

@@ -5,8 +5,9 @@
 #include "sheep/store/index.h"
 
 /*
- * Shards and PGs in memory: those newer than the index, those with something pending, and a bounded number of
- * others, the least recently used of which go first. An entry whose shard does not exist stands for its absence.
+ * Shards and PGs in memory: those newer than the index, those with something pending, and a bounded
+ * number of others, the least recently used of which go first. An entry whose shard does not exist
+ * stands for its absence.
  */
 struct memtable {
 	struct index *index; /* where misses are looked up */

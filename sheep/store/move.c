@@ -11,8 +11,9 @@
 #include "sheep/store/state.h"
 
 /*
- * Writes a shard's state anew as one record, and with it the bytes of those extents that are to leave where they are.
- * Afterwards no older record of the shard matters. Pieces that lie side by side in the shard become one.
+ * Writes a shard's state anew as one record, and with it the bytes of those extents that are to
+ * leave where they are. Afterwards no older record of the shard matters. Pieces that lie side by
+ * side in the shard become one.
  */
 struct move {
 	struct store *st;
@@ -47,7 +48,8 @@ struct bad_piece {
 	uint32_t from, to;
 };
 
-static int move_read(struct move *mv, const struct extvec *x, struct bad_piece **bad, uint32_t *bad_count)
+static int move_read(struct move *mv, const struct extvec *x, struct bad_piece **bad,
+                     uint32_t *bad_count)
 {
 	for (uint32_t i = 0; i < x->count; i++) {
 		const struct extent *e = &x->v[i];
@@ -59,7 +61,7 @@ static int move_read(struct move *mv, const struct extvec *x, struct bad_piece *
 			return err;
 		if (broken) {
 			*bad = xrealloc(*bad, (*bad_count + 1) * sizeof(**bad));
-			(*bad)[(*bad_count)++] = (struct bad_piece){ mv->at, mv->at + e->len };
+			(*bad)[(*bad_count)++] = (struct bad_piece){mv->at, mv->at + e->len};
 			mv->damaged = true;
 		}
 		mv->at += e->len;
@@ -67,7 +69,8 @@ static int move_read(struct move *mv, const struct extvec *x, struct bad_piece *
 	return 0;
 }
 
-static void move_list(struct move *mv, struct extvec *dst, const struct extvec *src, const uint32_t *crcs)
+static void move_list(struct move *mv, struct extvec *dst, const struct extvec *src,
+                      const uint32_t *crcs)
 {
 	for (uint32_t i = 0; i < src->count; i++) {
 		struct extent e = src->v[i];
@@ -90,7 +93,8 @@ static void crcs_spoil(uint32_t *crcs, const struct bad_piece *bad, uint32_t cou
 	uint32_t done = 0; /* blocks below were looked at */
 
 	for (uint32_t i = 0; i < count; i++)
-		for (uint32_t b = MAX(done, bad[i].from / CRC_BLOCK); b <= (bad[i].to - 1) / CRC_BLOCK; b++) {
+		for (uint32_t b = MAX(done, bad[i].from / CRC_BLOCK);
+		     b <= (bad[i].to - 1) / CRC_BLOCK; b++) {
 			crcs[b] = ~crcs[b];
 			done = b + 1;
 		}
@@ -101,7 +105,10 @@ static int move_write(struct move *mv, struct shard *s, const uint32_t *crcs, ui
 	struct store *st = mv->st;
 	struct shard state = *s;
 	struct record r = {
-		.type = REC_SNAPSHOT, .key = s->key, .payload_len = mv->total, .payload_pos = pos,
+		.type = REC_SNAPSHOT,
+		.key = s->key,
+		.payload_len = mv->total,
+		.payload_pos = pos,
 		.crcs = crcs,
 	};
 
@@ -126,7 +133,7 @@ static int move_write(struct move *mv, struct shard *s, const uint32_t *crcs, ui
 
 int store_move_shard(struct store *st, struct shard *s, uint32_t seg)
 {
-	struct move mv = { .st = st, .seg = seg };
+	struct move mv = {.st = st, .seg = seg};
 	struct bad_piece *bad = NULL;
 	uint32_t bad_count = 0, *crcs = NULL;
 	int err = 0;
@@ -140,7 +147,8 @@ int store_move_shard(struct store *st, struct shard *s, uint32_t seg)
 	if (total > UINT32_MAX / 2)
 		return -EFBIG;
 	mv.total = (uint32_t)total;
-	err = batch_reserve(st, SPACE_MOVE, record_encoded_len(0, mv.total, state_bound(s)), mv.total);
+	err = batch_reserve(st, SPACE_MOVE, record_encoded_len(0, mv.total, state_bound(s)),
+	                    mv.total);
 	if (err)
 		return err;
 	mv.data = mv.total ? batch_memory(&st->batch, mv.total) : NULL;

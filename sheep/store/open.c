@@ -31,16 +31,18 @@ static int say(char *text, int err, const char *fmt, ...)
 static int lock_take(struct store *st, char *text)
 {
 	char path[PATH_MAX];
-	struct flock fl = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+	struct flock fl = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
 
 	snprintf(path, sizeof(path), "%s/lock", st->path);
 	st->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
 	if (st->lock_fd < 0)
-		return say(text, -errno, "%s: cannot use this directory: %s", st->path, strerror(errno));
+		return say(text, -errno, "%s: cannot use this directory: %s", st->path,
+		           strerror(errno));
 	if (!fcntl(st->lock_fd, F_OFD_SETLK, &fl))
 		return 0;
 	if (errno == EAGAIN || errno == EACCES)
-		return say(text, -SF_EINUSE, "%s is in use by another sheep; stop that one first", st->path);
+		return say(text, -SF_EINUSE, "%s is in use by another sheep; stop that one first",
+		           st->path);
 	return say(text, -errno, "%s: cannot lock it: %s", st->path, strerror(errno));
 }
 
@@ -75,17 +77,20 @@ static uint64_t segment_size(const struct store_options *o, uint64_t limit)
 
 static int superblock_create(struct store *st, uint64_t limit, char *text)
 {
-	struct strangers s = { 0 };
+	struct strangers s = {0};
 
 	int err = st->fs->list(st->fs->arg, st->path, stranger, &s);
 	if (err < 0)
 		return say(text, err, "%s: cannot list it: %s", st->path, sf_strerror(err));
 	if (s.segments)
 		return say(text, -SF_ECORRUPT,
-		           "%s holds log segments but no superblock; it will not be overwritten", st->path);
+		           "%s holds log segments but no superblock; it will not be overwritten",
+		           st->path);
 	if (s.name[0])
-		return say(text, -SF_EFOREIGN, "%s is not empty (%s) and not a disk of a sheep; "
-		           "give it an empty directory", st->path, s.name);
+		return say(text, -SF_EFOREIGN,
+		           "%s is not empty (%s) and not a disk of a sheep; "
+		           "give it an empty directory",
+		           st->path, s.name);
 	st->sb = (struct superblock){
 		.disk = st->opt.new_disk_id,
 		.cluster = st->opt.cluster,
@@ -93,13 +98,14 @@ static int superblock_create(struct store *st, uint64_t limit, char *text)
 		.segment_bytes = segment_size(&st->opt, limit),
 	};
 	if (limit < SEGMENTS_MIN * st->sb.segment_bytes)
-		return say(text, -ENOSPC, "%s: %llu MiB are too few; a disk needs %llu MiB", st->path,
-		           (unsigned long long)(limit >> 20),
+		return say(text, -ENOSPC, "%s: %llu MiB are too few; a disk needs %llu MiB",
+		           st->path, (unsigned long long)(limit >> 20),
 		           (unsigned long long)(SEGMENTS_MIN * st->sb.segment_bytes >> 20));
 	st->fresh = true;
 	err = superblock_write(st->fs, st->path, &st->sb);
 	if (err)
-		return say(text, err, "%s: cannot write its superblock: %s", st->path, sf_strerror(err));
+		return say(text, err, "%s: cannot write its superblock: %s", st->path,
+		           sf_strerror(err));
 	return 0;
 }
 
@@ -114,18 +120,24 @@ static int superblock_load(struct store *st, uint64_t limit, char *text)
 	if (err == -SF_ECORRUPT)
 		return say(text, err, "%s: both copies of its superblock are damaged", st->path);
 	if (err)
-		return say(text, err, "%s: cannot read its superblock: %s", st->path, sf_strerror(err));
+		return say(text, err, "%s: cannot read its superblock: %s", st->path,
+		           sf_strerror(err));
 	if (o->node && st->sb.node != o->node)
-		return say(text, -SF_EFOREIGN, "%s is a disk of node %016llx, not of this one (%016llx)",
-		           st->path, (unsigned long long)st->sb.node, (unsigned long long)o->node);
+		return say(text, -SF_EFOREIGN,
+		           "%s is a disk of node %016llx, not of this one (%016llx)", st->path,
+		           (unsigned long long)st->sb.node, (unsigned long long)o->node);
 	if (o->cluster && st->sb.cluster && st->sb.cluster != o->cluster)
-		return say(text, -SF_EFOREIGN, "%s belongs to cluster %016llx, not to %016llx", st->path,
-		           (unsigned long long)st->sb.cluster, (unsigned long long)o->cluster);
+		return say(text, -SF_EFOREIGN, "%s belongs to cluster %016llx, not to %016llx",
+		           st->path, (unsigned long long)st->sb.cluster,
+		           (unsigned long long)o->cluster);
 	if (single) {
-		log_warn(st->log, "%s: one copy of the superblock was damaged; writing it again", st->path);
+		log_warn(st->log, "%s: one copy of the superblock was damaged; writing it again",
+		         st->path);
 		err = superblock_write(st->fs, st->path, &st->sb);
 	}
-	return err ? say(text, err, "%s: cannot write its superblock: %s", st->path, sf_strerror(err)) : 0;
+	return err ? say(text, err, "%s: cannot write its superblock: %s", st->path,
+	                 sf_strerror(err))
+	           : 0;
 }
 
 static int limit_find(struct store *st, uint64_t *limit, char *text)
@@ -134,7 +146,8 @@ static int limit_find(struct store *st, uint64_t *limit, char *text)
 
 	int err = st->fs->space(st->fs->arg, st->path, &size, &avail);
 	if (err)
-		return say(text, err, "%s: cannot use this directory: %s", st->path, sf_strerror(err));
+		return say(text, err, "%s: cannot use this directory: %s", st->path,
+		           sf_strerror(err));
 	*limit = st->opt.size_bytes ? MIN(st->opt.size_bytes, size) : size;
 	return 0;
 }
@@ -151,7 +164,8 @@ static int index_load(struct store *st)
 		err = store_replay(st, true);
 		return err ? err : store_checkpoint(st);
 	}
-	/* A missing index, a damaged one and one of another version are all the same: it is made from the log. */
+	/* A missing index, a damaged one and one of another version are all the same: it is made
+	 * from the log. */
 	if (err == -ENOENT || err == -SF_ECORRUPT || err == -EINVAL)
 		err = store_rebuild_index(st);
 	return err;
@@ -194,7 +208,8 @@ int store_adopt(struct store *st, uint64_t cluster)
 		return 0;
 	int err;
 	if (st->sb.cluster) {
-		/* Says first that the data is void, so that a crash half-way does not leave a part of it. */
+		/* Says first that the data is void, so that a crash half-way does not leave a part
+		 * of it. */
 		st->sb.wiping = true;
 		st->sb.cluster = cluster;
 		err = superblock_write(st->fs, st->path, &st->sb);
@@ -215,7 +230,8 @@ static int store_start(struct store *st, char *text)
 
 	int err = st->fs->mkdir(st->fs->arg, st->path, 0755);
 	if (err && err != -EEXIST)
-		return say(text, err, "%s: cannot make this directory: %s", st->path, sf_strerror(err));
+		return say(text, err, "%s: cannot make this directory: %s", st->path,
+		           sf_strerror(err));
 	err = lock_take(st, text);
 	if (!err)
 		err = limit_find(st, &limit, text);

@@ -128,7 +128,8 @@ bool pg_decode(struct pg *pg, const uint8_t *src, uint32_t len)
 {
 	struct bytes_in in = bytes_in(src, len);
 
-	if (len < 4 || get_u32(&in) != PG_CODEC || get_u32(&in) != pg->pool || get_u32(&in) != pg->pg)
+	if (len < 4 || get_u32(&in) != PG_CODEC || get_u32(&in) != pg->pool ||
+	    get_u32(&in) != pg->pg)
 		return false;
 	pg_forget(pg);
 	pg->info.activated = get_u32(&in);

@@ -11,8 +11,8 @@
 #include "sheep/store/bytes.h"
 #include "sheep/store/shard.h"
 
-/* One placement group: its info, its log of recent changes, and its shards that wait for a commit point or for
- * the index. */
+/* One placement group: its info, its log of recent changes, and its shards that wait for a commit
+ * point or for the index. */
 struct pg {
 	struct hnode hash;
 	struct list link;    /* all */
@@ -23,8 +23,8 @@ struct pg {
 	struct pg_info info;
 	struct log_entry *log; /* by version, lowest first; at most PG_LOG_MAX */
 	uint32_t log_count, log_cap;
-	uint32_t tombstones;   /* committed ones */
-	uint64_t base_lsn;     /* of the last whole record: older ones do not matter */
+	uint32_t tombstones;    /* committed ones */
+	uint64_t base_lsn;      /* of the last whole record: older ones do not matter */
 	uint64_t seen_commit;   /* newest commit point that anything here was promoted by */
 	uint64_t logged_commit; /* newest commit point that the log knows */
 	uint64_t commit_lsn;    /* of the newest record that says so */

@@ -34,11 +34,14 @@ static int list_each_shard(void *ctx, const struct shard *s)
 uint32_t store_pg_list(struct store *st, const struct msg *req, struct msg *reply)
 {
 	struct shard_key after = {
-		.pool = req->pool, .pg = req->pg, .oid = req->oid,
+		.pool = req->pool,
+		.pg = req->pg,
+		.oid = req->oid,
 		.shard = (uint8_t)MIN(req->shard, (uint32_t)SHARD_NONE),
 	};
 	struct listing l = {
-		.reply = reply, .max = (uint32_t)MIN(req->length, (uint64_t)MSG_MAX_ENTRIES),
+		.reply = reply,
+		.max = (uint32_t)MIN(req->length, (uint64_t)MSG_MAX_ENTRIES),
 	};
 	bool first = req->flags & MSG_F_FIRST;
 
@@ -80,7 +83,7 @@ uint32_t store_pg_query(struct store *st, const struct msg *req, struct msg *rep
 int store_log_pg(struct store *st, struct pg *pg, enum space_use use)
 {
 	uint8_t raw[PG_ENCODED_MAX];
-	struct record r = { .type = REC_PG, .key = { .pool = pg->pool, .pg = pg->pg } };
+	struct record r = {.type = REC_PG, .key = {.pool = pg->pool, .pg = pg->pg}};
 
 	r.blob_len = pg_is_known(pg) ? pg_encode(pg, raw) : 0;
 	r.blob = raw;
@@ -92,7 +95,8 @@ int store_log_pg(struct store *st, struct pg *pg, enum space_use use)
 	return 0;
 }
 
-/* Shards that a walk over a PG found; dropped a page at a time, because dropping changes what is walked. */
+/* Shards that a walk over a PG found; dropped a page at a time, because dropping changes what is
+ * walked. */
 enum { PAGE = 1024 };
 struct page {
 	struct shard_key v[PAGE];
@@ -132,14 +136,15 @@ static int page_drop(struct store *st, const struct page *p)
 	return 0;
 }
 
-static int pg_drop_shards(struct store *st, const struct msg *req, uint64_t tombstones_up_to, uint32_t keep)
+static int pg_drop_shards(struct store *st, const struct msg *req, uint64_t tombstones_up_to,
+                          uint32_t keep)
 {
 	struct page *p = xcalloc(1, sizeof(*p));
 	int err = 0;
 
 	p->tombstones_up_to = tombstones_up_to;
 	p->keep = keep;
-	p->last = (struct shard_key){ .pool = req->pool, .pg = req->pg };
+	p->last = (struct shard_key){.pool = req->pool, .pg = req->pg};
 	for (bool first = true; !err && (first || p->full); first = false) {
 		struct shard_key after = p->last;
 		p->count = 0;

@@ -10,8 +10,9 @@
 #include "sheep/store/state.h"
 
 /*
- * No byte leaves unverified: what is read are always whole checksum blocks. Those that are wanted entirely go straight
- * to their place, joined to one read while they lie side by side on the disk too; the others pass through read_buf.
+ * No byte leaves unverified: what is read are always whole checksum blocks. Those that are wanted
+ * entirely go straight to their place, joined to one read while they lie side by side on the disk
+ * too; the others pass through read_buf.
  */
 enum { CHECKS_MAX = 256 };
 
@@ -21,18 +22,18 @@ struct check {
 };
 struct reader {
 	struct store *st;
-	uint8_t *base;       /* where the wanted bytes go */
-	uint8_t *end;        /* end of the memory there: a last block may be read past the wanted bytes */
+	uint8_t *base; /* where the wanted bytes go */
+	uint8_t *end;  /* end of the memory there: a last block may be read past the wanted bytes */
 	struct segment *seg; /* the read put together so far */
 	uint64_t off;
 	uint8_t *dst;
 	uint32_t len;
 	uint32_t check_count;
 	struct check checks[CHECKS_MAX];
-	uint32_t *crcs;      /* set for whole blocks of the destination; NULL: not wanted */
+	uint32_t *crcs; /* set for whole blocks of the destination; NULL: not wanted */
 	uint8_t *crc_known;
-	uint32_t crc_len;    /* bytes of the destination */
-	bool tolerate;       /* go on after a bad block */
+	uint32_t crc_len; /* bytes of the destination */
+	bool tolerate;    /* go on after a bad block */
 	bool bad;
 };
 
@@ -79,11 +80,11 @@ static int reader_flush(struct reader *rd)
 	return err;
 }
 
-static int reader_direct(struct reader *rd, struct segment *seg, uint64_t off, uint8_t *dst, uint32_t len,
-                         uint32_t crc)
+static int reader_direct(struct reader *rd, struct segment *seg, uint64_t off, uint8_t *dst,
+                         uint32_t len, uint32_t crc)
 {
-	bool joins = rd->len && rd->seg == seg && rd->off + rd->len == off && rd->dst + rd->len == dst &&
-	             rd->check_count < CHECKS_MAX;
+	bool joins = rd->len && rd->seg == seg && rd->off + rd->len == off &&
+	             rd->dst + rd->len == dst && rd->check_count < CHECKS_MAX;
 
 	if (!joins) {
 		int err = reader_flush(rd);
@@ -94,13 +95,13 @@ static int reader_direct(struct reader *rd, struct segment *seg, uint64_t off, u
 		rd->dst = dst;
 	}
 	rd->len += len;
-	rd->checks[rd->check_count++] = (struct check){ .data = dst, .len = len, .crc = crc };
+	rd->checks[rd->check_count++] = (struct check){.data = dst, .len = len, .crc = crc};
 	return 0;
 }
 
 /* [from, to) of a block of len bytes at off. */
-static int reader_partial(struct reader *rd, struct segment *seg, uint64_t off, uint32_t len, uint32_t crc,
-                          uint8_t *dst, uint32_t from, uint32_t to)
+static int reader_partial(struct reader *rd, struct segment *seg, uint64_t off, uint32_t len,
+                          uint32_t crc, uint8_t *dst, uint32_t from, uint32_t to)
 {
 	uint8_t *buf = rd->st->read_buf;
 
@@ -119,8 +120,8 @@ static int reader_partial(struct reader *rd, struct segment *seg, uint64_t off, 
 }
 
 /* n bytes of the extent, from byte `at` of its payload on. */
-static int reader_extent(struct reader *rd, const struct extvec *x, const struct extent *e, uint32_t at,
-                         uint32_t n, uint8_t *dst)
+static int reader_extent(struct reader *rd, const struct extvec *x, const struct extent *e,
+                         uint32_t at, uint32_t n, uint8_t *dst)
 {
 	struct segment *seg = segment_find(&rd->st->segs, e->seg);
 	const uint32_t *crcs = x->crc + e->crc;
@@ -140,7 +141,8 @@ static int reader_extent(struct reader *rd, const struct extvec *x, const struct
 		    (uint64_t)(rd->end - dst) >= round_up(len, LOG_BLOCK))
 			err = reader_direct(rd, seg, off, dst, len, crc);
 		else
-			err = reader_partial(rd, seg, off, len, crc, dst, at - start, at - start + take);
+			err = reader_partial(rd, seg, off, len, crc, dst, at - start,
+			                     at - start + take);
 		at += take;
 		dst += take;
 		n -= take;
@@ -218,8 +220,8 @@ int store_read_newest(struct store *st, struct shard *s, uint32_t off, void *dst
 	return reader_run(&rd, s, off, len);
 }
 
-int store_read_extent(struct store *st, const struct extvec *x, const struct extent *e, uint8_t *dst,
-                      bool *bad)
+int store_read_extent(struct store *st, const struct extvec *x, const struct extent *e,
+                      uint8_t *dst, bool *bad)
 {
 	struct reader rd;
 
@@ -236,7 +238,7 @@ int store_read_extent(struct store *st, const struct extvec *x, const struct ext
 /* Into a whole buffer, whose checksums come with the data where blocks line up. */
 static int read_sealed(struct store *st, struct shard *s, uint32_t off, struct buf *buf)
 {
-	uint8_t known[BUF_MAX / CRC_BLOCK] = { 0 };
+	uint8_t known[BUF_MAX / CRC_BLOCK] = {0};
 	struct reader rd;
 
 	reader_init(&rd, st, buf->data, buf->data + buf->capacity);
@@ -274,7 +276,10 @@ static int read_into(struct store *st, struct shard *s, uint32_t off, const stru
 uint32_t store_read(struct store *st, const struct msg *req, struct msg *reply)
 {
 	struct shard_key key = {
-		.pool = req->pool, .pg = req->pg, .oid = req->oid, .shard = (uint8_t)req->shard,
+		.pool = req->pool,
+		.pg = req->pg,
+		.oid = req->oid,
+		.shard = (uint8_t)req->shard,
 	};
 	struct shard *s;
 

@@ -12,7 +12,8 @@ enum { RECORD_FIXED_LEN = 8 + 16 + 9 * 8 + 12, RANGE_LEN = 12 };
 enum { BATCH_CODEC = 1 };
 #define BATCH_MAGIC 0x3148435441424653u /* "SFBATCH1" */
 
-static_assert(RECORD_FIXED_LEN == 108, "type..shard, pool pg oid, nine 64-bit fields, three lengths");
+static_assert(RECORD_FIXED_LEN == 108,
+              "type..shard, pool pg oid, nine 64-bit fields, three lengths");
 static_assert(BATCH_HEADER_LEN % 8 == 0 && BATCH_HEADER_LEN < 4096, "header fits its block");
 
 uint32_t record_encoded_len(uint32_t range_count, uint32_t payload_len, uint32_t blob_len)
@@ -150,8 +151,9 @@ bool batch_header_decode(struct batch_header *h, const uint8_t *desc)
 	h->desc_len = get_u32(&in);
 	h->body_len = get_u32(&in);
 	h->blocks = get_u32(&in);
-	return h->desc_len >= LOG_BLOCK && h->desc_len % LOG_BLOCK == 0 && h->desc_len <= DESC_MAX &&
-	       h->body_len <= h->desc_len - BATCH_HEADER_LEN && h->blocks >= h->desc_len / LOG_BLOCK;
+	return h->desc_len >= LOG_BLOCK && h->desc_len % LOG_BLOCK == 0 &&
+	       h->desc_len <= DESC_MAX && h->body_len <= h->desc_len - BATCH_HEADER_LEN &&
+	       h->blocks >= h->desc_len / LOG_BLOCK;
 }
 
 bool batch_desc_verify(const struct batch_header *h, const uint8_t *desc)

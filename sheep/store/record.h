@@ -14,9 +14,10 @@
  *   descriptor: batch header, record headers one after another, zeros up to a multiple of 4 KiB
  *   payloads:   each on a 4 KiB boundary, in the order of the records
  *
- * Every record has a log sequence number (lsn); a batch's records have consecutive ones, and so have batches. The
- * header's checksum covers the whole descriptor; the payloads' checksums (one per 64 KiB) stand in it. What was left
- * in a reused file has another segment number and is no batch of this one.
+ * Every record has a log sequence number (lsn); a batch's records have consecutive ones, and so
+ * have batches. The header's checksum covers the whole descriptor; the payloads' checksums (one per
+ * 64 KiB) stand in it. What was left in a reused file has another segment number and is no batch of
+ * this one.
  */
 enum { LOG_BLOCK = 4096 };
 
@@ -40,8 +41,8 @@ struct record {
 	uint64_t orig_lsn, first_lsn;
 	struct shard_range ranges[MAX_RANGES]; /* RANGE_DATA and RANGE_ZERO only */
 	uint32_t payload_len;
-	uint32_t payload_pos;  /* in blocks, from the start of the segment; encoded from the batch's */
-	const uint32_t *crcs;  /* of the payload's CRC_BLOCKs */
+	uint32_t payload_pos; /* in blocks of the segment; encoded from the batch's start */
+	const uint32_t *crcs; /* of the payload's CRC_BLOCKs */
 	const uint8_t *blob;
 	uint32_t blob_len;
 
@@ -64,10 +65,10 @@ struct batch_header {
 	uint64_t disk;
 	uint32_t segment;
 	uint32_t records;
-	uint64_t lsn;       /* of the first record */
-	uint32_t desc_len;  /* descriptor with padding */
-	uint32_t body_len;  /* record headers */
-	uint32_t blocks;    /* the whole batch, in LOG_BLOCKs */
+	uint64_t lsn;      /* of the first record */
+	uint32_t desc_len; /* descriptor with padding */
+	uint32_t body_len; /* record headers */
+	uint32_t blocks;   /* the whole batch, in LOG_BLOCKs */
 };
 enum { BATCH_HEADER_LEN = 64, DESC_MAX = 64 << 20 };
 

@@ -13,10 +13,11 @@
 #include "lib/base/mem.h"
 
 /*
- * After a restart the log from the last checkpoint on is applied to the index; without an index, all of it. Batches
- * follow each other without gaps. The last one may have been cut short by a power failure: it was never
- * acknowledged, and goes. A bad one that is followed by others is damage to what was acknowledged: it is passed over and
- * reported, and records that built on it show by their `prev` that something is missing.
+ * After a restart the log from the last checkpoint on is applied to the index; without an index,
+ * all of it. Batches follow each other without gaps. The last one may have been cut short by a
+ * power failure: it was never acknowledged, and goes. A bad one that is followed by others is
+ * damage to what was acknowledged: it is passed over and reported, and records that built on it
+ * show by their `prev` that something is missing.
  */
 void found_batch_fini(struct found_batch *f)
 {
@@ -72,7 +73,7 @@ int replay_batch_each(struct store *st, const struct found_batch *f,
 	struct bytes_in in = bytes_in(f->desc + BATCH_HEADER_LEN, f->h.body_len);
 
 	for (uint32_t i = 0; i < f->h.records; i++) {
-		struct record r = { 0 };
+		struct record r = {0};
 		if (!record_decode(&r, &in, (uint32_t)(f->off / LOG_BLOCK), &st->record_scratch))
 			return -SF_ECORRUPT;
 		r.seg = f->seg->number;
@@ -90,8 +91,10 @@ static int verify_payload(struct store *st, const struct record *r, void *ctx)
 
 	for (uint32_t b = 0; b < block_count(r->payload_len); b++) {
 		uint32_t len = MIN((uint32_t)CRC_BLOCK, r->payload_len - b * CRC_BLOCK);
-		int err = segment_read(&st->segs, seg, (uint64_t)r->payload_pos * LOG_BLOCK + (uint64_t)b * CRC_BLOCK,
-		                       st->read_buf, (uint32_t)round_up(len, LOG_BLOCK));
+		int err =
+			segment_read(&st->segs, seg,
+		                     (uint64_t)r->payload_pos * LOG_BLOCK + (uint64_t)b * CRC_BLOCK,
+		                     st->read_buf, (uint32_t)round_up(len, LOG_BLOCK));
 		if (err)
 			return err;
 		if (crc32c(0, st->read_buf, len) != r->crcs[b])
@@ -105,10 +108,10 @@ struct replay {
 	bool rebuild;
 	struct segment *seg; /* where to look next */
 	uint64_t off;
-	uint64_t lsn;        /* expected */
+	uint64_t lsn; /* expected */
 	struct found_batch next, last;
 	bool have_last;
-	bool dropped;        /* the last batch was unfinished */
+	bool dropped; /* the last batch was unfinished */
 };
 
 static bool block_may_start_batch(const uint8_t *block)
@@ -117,7 +120,8 @@ static bool block_may_start_batch(const uint8_t *block)
 	return batch_header_decode(&h, block);
 }
 
-/* The next valid batch of this segment at or after rp->off, for when the one expected there is not. */
+/* The next valid batch of this segment at or after rp->off, for when the one expected there is not.
+ */
 static int replay_search(struct store *st, struct replay *rp)
 {
 	for (uint64_t off = rp->off;; off += READ_BUF) {
@@ -169,7 +173,8 @@ static void replay_note_gap(struct store *st, struct replay *rp)
 	bool after_freed = rp->rebuild && first_of_segment &&
 	                   (!rp->have_last || rp->last.seg->number + 1 != n->seg->number);
 
-	if (n->h.lsn == rp->lsn || after_freed || (rp->rebuild && !rp->have_last && first_of_segment))
+	if (n->h.lsn == rp->lsn || after_freed ||
+	    (rp->rebuild && !rp->have_last && first_of_segment))
 		return;
 	log_error(st->log, "%s: log records %llu to %llu are damaged; passing over them", st->path,
 	          (unsigned long long)rp->lsn, (unsigned long long)n->h.lsn - 1);
@@ -244,7 +249,8 @@ static int replay_last(struct store *st, struct replay *rp)
 		return replay_apply(st, rp, &rp->last);
 	if (err != -SF_ECORRUPT && err != -ENODATA)
 		return err;
-	log_info(st->log, "%s: dropped an unfinished write of %u records", st->path, rp->last.h.records);
+	log_info(st->log, "%s: dropped an unfinished write of %u records", st->path,
+	         rp->last.h.records);
 	rp->dropped = true;
 	return 0;
 }
@@ -323,7 +329,8 @@ static void replay_reset(struct store *st)
 	}
 }
 
-/* Files that hold nothing: freed before the restart, or opened for a batch that never came to be. */
+/* Files that hold nothing: freed before the restart, or opened for a batch that never came to be.
+ */
 static int replay_clean_up(struct store *st, bool rebuild, struct segment *last)
 {
 	struct segment *next, *first = segment_next(&st->segs, NULL);
@@ -334,7 +341,8 @@ static int replay_clean_up(struct store *st, bool rebuild, struct segment *last)
 		next = segment_next(&st->segs, s);
 		if (s == last || s->end)
 			continue;
-		/* Without the index, an old segment without a single good batch is damaged, not empty. */
+		/* Without the index, an old segment without a single good batch is damaged, not
+		 * empty. */
 		if (rebuild && last && s->number < last->number) {
 			s->bad = true;
 			continue;
@@ -347,7 +355,7 @@ static int replay_clean_up(struct store *st, bool rebuild, struct segment *last)
 
 int store_replay(struct store *st, bool rebuild)
 {
-	struct replay rp = { .rebuild = rebuild, .lsn = 1 };
+	struct replay rp = {.rebuild = rebuild, .lsn = 1};
 	int err = 0, got = 0;
 
 	replay_reset(st);
@@ -366,8 +374,8 @@ int store_replay(struct store *st, bool rebuild)
 	for (struct segment *s = segment_next(&st->segs, NULL); s; s = segment_next(&st->segs, s))
 		if (s->end && (!last || s->number > last->number))
 			last = s;
-	/* The next batch gets the number of the unfinished one and may stand elsewhere: nothing of that one may be
-	 * found again. */
+	/* The next batch gets the number of the unfinished one and may stand elsewhere: nothing of
+	 * that one may be found again. */
 	struct segment *torn = rp.dropped ? rp.last.seg : NULL;
 	if (torn && torn != last)
 		torn = NULL; /* holds nothing else, and goes */
@@ -393,10 +401,10 @@ int store_reload(struct store *st)
 	uint32_t count = 0;
 
 	store_compact_stop(st);
-	list_each(it, &st->mt.all_pgs) {
+	list_each (it, &st->mt.all_pgs) {
 		struct pg *pg = list_item(it, struct pg, link);
 		kept = xrealloc(kept, (count + 1) * sizeof(*kept));
-		kept[count++] = (struct kept_commit){ pg->pool, pg->pg, pg->info.commit };
+		kept[count++] = (struct kept_commit){pg->pool, pg->pg, pg->info.commit};
 	}
 	int err = store_replay(st, false);
 	/* Commit points are facts of the cluster, not of this log. */

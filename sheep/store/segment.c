@@ -15,11 +15,12 @@
 #include "lib/base/mem.h"
 #include "sheep/store/record.h"
 
-/* Blocks are allocated in steps ahead of the writes: few enough calls, and no disk space sits idle. */
+/* Blocks are allocated in steps ahead of the writes: few enough calls, and no disk space sits idle.
+ */
 enum { ALLOC_STEP = 32 << 20 };
 
-void segments_init(struct segments *s, const struct fs_ops *fs, const struct log *log, const char *dir,
-                   uint64_t segment_bytes, uint64_t limit)
+void segments_init(struct segments *s, const struct fs_ops *fs, const struct log *log,
+                   const char *dir, uint64_t segment_bytes, uint64_t limit)
 {
 	memset(s, 0, sizeof(*s));
 	s->fs = fs;
@@ -129,7 +130,8 @@ static int scan_one(void *ctx, const char *name)
 	uint32_t number;
 	int len = 0;
 
-	if (sscanf(name, "seg-%8x.log%n", &number, &len) == 1 && len == 16 && !name[len] && number) {
+	if (sscanf(name, "seg-%8x.log%n", &number, &len) == 1 && len == 16 && !name[len] &&
+	    number) {
 		segment_add(s, number, s->bytes);
 	} else if (!strncmp(name, "spare-", 6)) {
 		snprintf(path, sizeof(path), "%s/%s", s->dir, name);
@@ -374,7 +376,7 @@ void segment_set_current(struct segments *s, struct segment *seg)
 bool segment_prepare_spare(struct segments *s)
 {
 	char path[PATH_MAX];
-	struct segment tmp = { .fd = -1 };
+	struct segment tmp = {.fd = -1};
 
 	struct segment *seg = s->current;
 	if (!seg)
@@ -452,7 +454,12 @@ uint64_t segments_avail(const struct segments *s, enum space_use use)
 bool segments_fit(const struct segments *s, enum space_use use, uint64_t bytes)
 {
 	uint64_t free = segments_free_bytes(s), kept = space_kept(s, use);
+	const struct segment *cur = s->current;
 
+	/* Blocks that are there already serve to delete, even when others have filled the file
+	 * system. */
+	if (use != SPACE_DATA && cur && cur->alloc >= cur->end && bytes <= cur->alloc - cur->end)
+		return true;
 	if (free < kept)
 		return false;
 	return bytes <= current_room(s) || MAX(bytes, s->bytes) <= free - kept;

@@ -11,17 +11,17 @@
 #include "sheep/store/fs.h"
 
 /*
- * The segment files of one store and the space they take. Segments are numbered upwards from 1, so that their order
- * is the order of the log. The one with the highest number is written to; the others are closed.
- * A freed file may stay as spare-N.log: writing over blocks that exist is faster than having new ones
- * allocated; it is renamed when the next segment opens.
+ * The segment files of one store and the space they take. Segments are numbered upwards from 1, so
+ * that their order is the order of the log. The one with the highest number is written to; the
+ * others are closed. A freed file may stay as spare-N.log: writing over blocks that exist is faster
+ * than having new ones allocated; it is renamed when the next segment opens.
  */
 struct segment {
 	struct hnode hash;
 	struct list link; /* all, by number */
 	struct list lru;  /* open files of closed segments */
 	uint32_t number;
-	int fd;           /* -1: not open */
+	int fd; /* -1: not open */
 	bool direct;
 	bool bad;         /* part of its descriptors cannot be read: never freed */
 	bool written;     /* since the last fdatasync */
@@ -51,21 +51,22 @@ struct segments {
 	uint64_t live;
 	uint64_t spare_alloc[SPARE_MAX];
 	bool spare[SPARE_MAX];
-	uint64_t limit;          /* bytes the store may use */
-	uint64_t fs_avail;       /* as of the last look */
-	uint64_t index_bytes;    /* counted as used */
+	uint64_t limit;       /* bytes the store may use */
+	uint64_t fs_avail;    /* as of the last look */
+	uint64_t index_bytes; /* counted as used */
 	uint32_t next_number;
 };
 
-void segments_init(struct segments *s, const struct fs_ops *fs, const struct log *log, const char *dir,
-                   uint64_t segment_bytes, uint64_t limit);
+void segments_init(struct segments *s, const struct fs_ops *fs, const struct log *log,
+                   const char *dir, uint64_t segment_bytes, uint64_t limit);
 void segments_fini(struct segments *s); /* closes files */
 /* Enters every seg-*.log of the directory; removes leftovers of spare-*.log. */
 int segments_scan(struct segments *s);
 
 struct segment *segment_find(struct segments *s, uint32_t number);
 struct segment *segment_next(struct segments *s, const struct segment *seg); /* NULL: first */
-/* Reads exactly len bytes (multiples of LOG_BLOCK, as are off and dst). -ENODATA past the end of the file. */
+/* Reads exactly len bytes (multiples of LOG_BLOCK, as are off and dst). -ENODATA past the end of
+ * the file. */
 int segment_read(struct segments *s, struct segment *seg, uint64_t off, void *dst, uint32_t len);
 /* Opens a new current segment for at least min_bytes. Its directory entry is durable on return. */
 int segment_roll(struct segments *s, uint64_t min_bytes);
@@ -84,8 +85,8 @@ bool segment_prepare_spare(struct segments *s);
 void segments_look_at_fs(struct segments *s);
 int segments_sync_dir(struct segments *s);
 
-/* Bytes that may still be written: SPACE_DATA leaves the reserve alone, SPACE_META (deletes and the like)
- * leaves compaction what it needs to win space, SPACE_MOVE is compaction itself. */
+/* Bytes that may still be written: SPACE_DATA leaves the reserve alone, SPACE_META (deletes and the
+ * like) leaves compaction what it needs to win space, SPACE_MOVE is compaction itself. */
 enum space_use { SPACE_DATA, SPACE_META, SPACE_MOVE };
 uint64_t segments_avail(const struct segments *s, enum space_use use);
 /* Whether a batch of that many bytes fits. */

@@ -20,7 +20,8 @@ int shard_key_cmp(const struct shard_key *a, const struct shard_key *b)
 
 uint64_t shard_key_hash(const struct shard_key *k)
 {
-	return hash64(k->oid ^ hash64(((uint64_t)k->pool << 40) ^ ((uint64_t)k->pg << 8) ^ k->shard));
+	return hash64(k->oid ^
+	              hash64(((uint64_t)k->pool << 40) ^ ((uint64_t)k->pg << 8) ^ k->shard));
 }
 
 static void put_be(uint8_t *dst, uint64_t v, unsigned size)
@@ -73,7 +74,8 @@ static uint32_t shard_newest_end(const struct shard *s)
 		return 0;
 	if (!s->pending)
 		return extvec_end(&s->content);
-	return extvec_overlay_end(s->flags & ST_PENDING_REPLACE ? &nothing : &s->content, &s->overlay);
+	return extvec_overlay_end(s->flags & ST_PENDING_REPLACE ? &nothing : &s->content,
+	                          &s->overlay);
 }
 
 void shard_list_entry(const struct shard *s, struct shard_entry *e)
@@ -137,8 +139,8 @@ void shard_promote(struct shard *s, struct extvec *scratch)
 	shard_drop_pending(s);
 }
 
-void shard_prepare(struct shard *s, uint64_t lsn, uint64_t version, uint64_t prev, uint32_t shard_flags,
-                   const struct extvec *ranges, struct extvec *scratch)
+void shard_prepare(struct shard *s, uint64_t lsn, uint64_t version, uint64_t prev,
+                   uint32_t shard_flags, const struct extvec *ranges, struct extvec *scratch)
 {
 	if (s->pending && s->pending == prev)
 		shard_promote(s, scratch);

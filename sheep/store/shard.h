@@ -19,15 +19,18 @@
  *     +---------------------+----------------------- remove, drop --------------------+
  *   push: any state -> committed with exactly the pushed content; snapshot: any state -> as written
  *
- * Every function here is pure: on the in-memory entry only. Log sequence numbers tie the entry to the log:
- * its state follows from the records with lsn >= base_lsn alone, and no record of it is older than first_lsn.
+ * Every function here is pure: on the in-memory entry only. Log sequence numbers tie the entry to
+ * the log: its state follows from the records with lsn >= base_lsn alone, and no record of it is
+ * older than first_lsn.
  */
 struct shard_key {
 	uint32_t pool, pg;
 	uint64_t oid;
 	uint8_t shard;
 };
-enum { SHARD_KEY_LEN = 17 }; /* encoded: big-endian, so that a PG is a range in (oid, shard) order */
+enum {
+	SHARD_KEY_LEN = 17
+}; /* encoded: big-endian, so that a PG is a range in (oid, shard) order */
 
 enum shard_state_flags {
 	ST_TOMBSTONE = 1 << 0,         /* committed is a delete */
@@ -39,17 +42,17 @@ enum shard_state_flags {
 
 struct shard {
 	struct hnode hash;
-	struct list lru;     /* clean and not pending: may be evicted */
-	struct list dirty;   /* in its PG's list: not in the index yet */
-	struct list pend;    /* in its PG's list, by pending version */
+	struct list lru;   /* clean and not pending: may be evicted */
+	struct list dirty; /* in its PG's list: not in the index yet */
+	struct list pend;  /* in its PG's list, by pending version */
 	struct shard_key key;
 	uint8_t flags; /* enum shard_state_flags */
 	bool is_dirty;
 	uint64_t committed, pending;
-	uint64_t lsn;       /* last record applied */
+	uint64_t lsn; /* last record applied */
 	uint64_t base_lsn;
 	uint64_t first_lsn;
-	uint64_t pend_lsn;  /* of the pending change when that does not build on committed, else 0 */
+	uint64_t pend_lsn; /* of the pending change when that does not build on committed, else 0 */
 	struct extvec content, overlay;
 };
 
@@ -77,8 +80,8 @@ uint64_t extent_footprint(const struct extent *e);
 void shard_clear(struct shard *s);
 void shard_promote(struct shard *s, struct extvec *scratch);
 /* prev: the version this change builds on; a different one here means that records were lost. */
-void shard_prepare(struct shard *s, uint64_t lsn, uint64_t version, uint64_t prev, uint32_t shard_flags,
-                   const struct extvec *ranges, struct extvec *scratch);
+void shard_prepare(struct shard *s, uint64_t lsn, uint64_t version, uint64_t prev,
+                   uint32_t shard_flags, const struct extvec *ranges, struct extvec *scratch);
 void shard_push(struct shard *s, uint64_t lsn, uint64_t version, uint32_t shard_flags,
                 const struct extvec *ranges, struct extvec *scratch);
 void shard_rollback(struct shard *s, uint64_t version);

@@ -33,7 +33,7 @@ struct compaction {
 	uint32_t pg_count, pg_cap;
 	struct shard_key fragmented[16]; /* shards to write anew in one piece */
 	uint32_t fragmented_count;
-	uint64_t retry_ms;   /* after a failure: not before */
+	uint64_t retry_ms;                /* after a failure: not before */
 	uint64_t barren_lsn, barren_live; /* as of when urgent compaction found nothing to win */
 	uint64_t moved_bytes, freed_segments;
 };
@@ -46,11 +46,11 @@ struct store {
 	int lock_fd;
 	struct superblock sb;
 	bool fresh;
-	bool failed;      /* a write or fdatasync failed: nothing is written any more */
-	bool index_bad;   /* to be rebuilt before anything else */
+	bool failed;    /* a write or fdatasync failed: nothing is written any more */
+	bool index_bad; /* to be rebuilt before anything else */
 	bool rebuilding;
 	uint64_t refused_bytes; /* a payload of that size did not fit, the last time */
-	bool index_full;  /* the last checkpoint found no space */
+	bool index_full;        /* the last checkpoint found no space */
 
 	struct segments segs;
 	struct index *index;
@@ -103,9 +103,10 @@ int store_log_pg(struct store *st, struct pg *pg, enum space_use use);
 uint32_t store_read(struct store *st, const struct msg *req, struct msg *reply);
 /* Newest content of a shard, verified; holes give zeros. 0, -SF_ECORRUPT or an errno. */
 int store_read_newest(struct store *st, struct shard *s, uint32_t off, void *dst, uint32_t len);
-/* The bytes of one extent; with *bad, a failed checksum is reported there and the bytes are given all the same. */
-int store_read_extent(struct store *st, const struct extvec *x, const struct extent *e, uint8_t *dst,
-                      bool *bad);
+/* The bytes of one extent; with *bad, a failed checksum is reported there and the bytes are given
+ * all the same. */
+int store_read_extent(struct store *st, const struct extvec *x, const struct extent *e,
+                      uint8_t *dst, bool *bad);
 
 /* replay.c */
 /* Brings index and memory up to the end of the log; `rebuild`: from nothing. */

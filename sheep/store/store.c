@@ -15,7 +15,10 @@ enum { CHECKPOINT_MS = 5000, SPACE_MS = 1000, HINT_DESC_MAX = 1 << 20 };
 struct store_identity store_identity(const struct store *st)
 {
 	return (struct store_identity){
-		.disk = st->sb.disk, .cluster = st->sb.cluster, .node = st->sb.node, .fresh = st->fresh,
+		.disk = st->sb.disk,
+		.cluster = st->sb.cluster,
+		.node = st->sb.node,
+		.fresh = st->fresh,
 	};
 }
 
@@ -27,7 +30,10 @@ bool store_failed(const struct store *st)
 static uint32_t store_stat(struct store *st, const struct msg *req, struct msg *reply)
 {
 	struct shard_key key = {
-		.pool = req->pool, .pg = req->pg, .oid = req->oid, .shard = (uint8_t)req->shard,
+		.pool = req->pool,
+		.pg = req->pg,
+		.oid = req->oid,
+		.shard = (uint8_t)req->shard,
 	};
 	struct shard *s;
 
@@ -48,7 +54,8 @@ static uint32_t store_usage(struct store *st, struct disk_usage *u)
 {
 	uint64_t avail = segments_avail(&st->segs, SPACE_DATA);
 
-	if (st->index_full || (st->refused_bytes && !segments_fit(&st->segs, SPACE_DATA, st->refused_bytes)))
+	if (st->index_full ||
+	    (st->refused_bytes && !segments_fit(&st->segs, SPACE_DATA, st->refused_bytes)))
 		avail = 0;
 	*u = (struct disk_usage){
 		.size_bytes = st->segs.limit,
@@ -117,7 +124,7 @@ static void hints_add(struct store *st, struct list *jobs)
 	struct batch *b = &st->batch;
 
 	b->hint_desc = b->hint_blocks = 0;
-	list_each(it, jobs) {
+	list_each (it, jobs) {
 		struct disk_job *job = list_item(it, struct disk_job, link);
 		if (job_writes_data(job) && b->hint_desc < HINT_DESC_MAX) {
 			b->hint_desc += job_desc(job);
@@ -157,7 +164,7 @@ void store_execute(struct store *st, struct list *jobs)
 {
 	store_before_jobs(st);
 	hints_add(st, jobs);
-	list_each(it, jobs) {
+	list_each (it, jobs) {
 		struct disk_job *job = list_item(it, struct disk_job, link);
 		job->reply->result = st->failed || st->index_bad ? RES_IO : job_run(st, job);
 		if (st->batch.open)
@@ -174,7 +181,11 @@ static bool idle_checkpoint(struct store *st, uint64_t now_ms)
 	bool due = st->mt.dirty > MEMTABLE_DIRTY_MAX || now_ms - st->checkpoint_ms >= CHECKPOINT_MS;
 
 	if (!dirty) {
-		st->checkpoint_ms = now_ms;
+		/* Nothing happened for that long: then the index did not kill anybody either. */
+		if (due && st->checkpoint_ms)
+			index_is_sound(st->index_path);
+		if (due)
+			st->checkpoint_ms = now_ms;
 		return false;
 	}
 	if (!due)

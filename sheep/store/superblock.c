@@ -15,7 +15,7 @@
 enum { SB_LEN = 512, SB_CODEC = 1, SB_WIPING = 1 };
 #define SB_MAGIC 0x4b53494450454853u /* "SHEPDISK" */
 
-static const char *const sb_names[2] = { "superblock", "superblock.1" };
+static const char *const sb_names[2] = {"superblock", "superblock.1"};
 
 static void superblock_encode(const struct superblock *sb, uint8_t dst[SB_LEN])
 {
@@ -70,7 +70,8 @@ static int superblock_read_one(const struct fs_ops *fs, const char *dir, const c
 	return n == SB_LEN ? superblock_decode(sb, raw) : -SF_ECORRUPT;
 }
 
-int superblock_read(const struct fs_ops *fs, const char *dir, struct superblock *ret, bool *ret_single)
+int superblock_read(const struct fs_ops *fs, const char *dir, struct superblock *ret,
+                    bool *ret_single)
 {
 	struct superblock sb[2];
 	int err[2];
@@ -98,7 +99,7 @@ static int superblock_write_one(const struct fs_ops *fs, const char *dir, const 
 	int fd = fs->open(fs->arg, tmp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
 	if (fd < 0)
 		return fd;
-	struct iovec iov = { .iov_base = (void *)raw, .iov_len = SB_LEN };
+	struct iovec iov = {.iov_base = (void *)raw, .iov_len = SB_LEN};
 	ssize_t n = fs->pwritev(fs->arg, fd, &iov, 1, 0);
 	int err = n == SB_LEN ? fs->fsync(fs->arg, fd) : n < 0 ? (int)n : -ENOSPC;
 	fs->close(fs->arg, fd);

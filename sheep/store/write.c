@@ -25,7 +25,10 @@ static bool ranges_valid(const struct msg *req)
 static struct shard_key req_key(const struct msg *req)
 {
 	return (struct shard_key){
-		.pool = req->pool, .pg = req->pg, .oid = req->oid, .shard = (uint8_t)req->shard,
+		.pool = req->pool,
+		.pg = req->pg,
+		.oid = req->oid,
+		.shard = (uint8_t)req->shard,
 	};
 }
 
@@ -50,9 +53,10 @@ static void record_set_ranges(struct record *r, const struct msg *req)
 	}
 }
 
-/* What ranges before `until` of the same request have made of [off, off + len), over old bytes in dst. */
-static void earlier_ranges_copy(const struct msg *req, uint32_t until, const uint8_t *data, uint32_t off,
-                                uint32_t len, uint8_t *dst)
+/* What ranges before `until` of the same request have made of [off, off + len), over old bytes in
+ * dst. */
+static void earlier_ranges_copy(const struct msg *req, uint32_t until, const uint8_t *data,
+                                uint32_t off, uint32_t len, uint8_t *dst)
 {
 	uint32_t skip = 0;
 
@@ -116,14 +120,14 @@ static int write_change(struct store *st, struct shard *s, const struct msg *req
 {
 	uint32_t len = req->shard_flags & SHARD_DELETE ? 0 : payload_len(&req->payload);
 	bool xor = len && has_xor(req) && r->type == REC_PREPARE;
-	int err = xor ? write_what_is_read(st, s) : 0;
+	int err = xor? write_what_is_read(st, s) : 0;
 
 	if (!err)
 		err = batch_reserve(st, len ? SPACE_DATA : SPACE_META,
 		                    record_encoded_len(MAX_RANGES, len, 0), len);
 	if (err)
 		return err == -ENOSPC ? -SF_EFULL : err;
-	uint8_t *data = xor ? batch_memory(&st->batch, len) : NULL;
+	uint8_t *data = xor? batch_memory(&st->batch, len) : NULL;
 	if (xor)
 		err = xor_payload(st, s, req, data);
 	if (err)
@@ -141,8 +145,12 @@ static int write_change(struct store *st, struct shard *s, const struct msg *req
 static uint32_t prepare_once(struct store *st, const struct msg *req, struct msg *reply, bool *full)
 {
 	struct record r = {
-		.type = REC_PREPARE, .key = req_key(req), .version = req->version,
-		.commit = req->commit, .req = req->req, .shard_flags = (uint8_t)req->shard_flags,
+		.type = REC_PREPARE,
+		.key = req_key(req),
+		.version = req->version,
+		.commit = req->commit,
+		.req = req->req,
+		.shard_flags = (uint8_t)req->shard_flags,
 	};
 	struct shard *s;
 
@@ -200,7 +208,9 @@ uint32_t store_prepare(struct store *st, const struct msg *req, struct msg *repl
 static uint32_t push_once(struct store *st, const struct msg *req, struct msg *reply, bool *full)
 {
 	struct record r = {
-		.type = REC_PUSH, .key = req_key(req), .version = req->version,
+		.type = REC_PUSH,
+		.key = req_key(req),
+		.version = req->version,
 		.shard_flags = (uint8_t)req->shard_flags,
 	};
 	struct shard *s;
@@ -239,7 +249,7 @@ uint32_t store_push(struct store *st, const struct msg *req, struct msg *reply)
 
 int store_drop_shard(struct store *st, struct shard *s)
 {
-	struct record r = { .type = REC_REMOVE, .key = s->key, .first_lsn = s->first_lsn };
+	struct record r = {.type = REC_REMOVE, .key = s->key, .first_lsn = s->first_lsn};
 
 	int err = batch_reserve(st, SPACE_META, record_encoded_len(0, 0, 0), 0);
 	if (err)
@@ -249,9 +259,10 @@ int store_drop_shard(struct store *st, struct shard *s)
 	return store_apply_to(st, s, &r);
 }
 
-static uint32_t rollback_once(struct store *st, const struct msg *req, struct msg *reply, bool *full)
+static uint32_t rollback_once(struct store *st, const struct msg *req, struct msg *reply,
+                              bool *full)
 {
-	struct record r = { .type = REC_ROLLBACK, .key = req_key(req), .version = req->version };
+	struct record r = {.type = REC_ROLLBACK, .key = req_key(req), .version = req->version};
 	struct shard *s;
 
 	int err = memtable_shard(&st->mt, &r.key, &s);

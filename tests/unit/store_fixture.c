@@ -46,7 +46,7 @@ int fixture_setup(void **state)
 	snprintf(f->dir, sizeof(f->dir), "%s/store-test-XXXXXX", tmp && *tmp ? tmp : "/tmp");
 	if (!mkdtemp(f->dir))
 		return -1;
-	f->log = (struct log){ .level = LOG_LV_DEBUG, .write = log_to_stderr };
+	f->log = (struct log){.level = LOG_LV_DEBUG, .write = log_to_stderr};
 	f->pool = buf_pool_create(8 << 20);
 	f->now_ms = 1000;
 	f->opt = (struct store_options){
@@ -136,13 +136,13 @@ void job_destroy(struct disk_job *job)
 	free(job);
 }
 
-void job_range(struct fixture *f, struct disk_job *job, enum range_op op, uint32_t off, uint32_t len,
-               uint64_t seed)
+void job_range(struct fixture *f, struct disk_job *job, enum range_op op, uint32_t off,
+               uint32_t len, uint64_t seed)
 {
 	struct msg *m = job->req;
 	struct prng p;
 
-	m->ranges[m->range_count++] = (struct shard_range){ .op = op, .offset = off, .length = len };
+	m->ranges[m->range_count++] = (struct shard_range){.op = op, .offset = off, .length = len};
 	if (op == RANGE_ZERO || !len)
 		return;
 	struct buf *b = buf_get(f->pool, len);
@@ -173,8 +173,8 @@ struct disk_job *job_prepare(struct fixture *f, uint64_t oid, uint64_t version, 
 	return job;
 }
 
-uint32_t do_prepare(struct fixture *f, uint64_t oid, uint64_t version, uint64_t base, uint32_t flags,
-                    enum range_op op, uint32_t off, uint32_t len, uint64_t seed)
+uint32_t do_prepare(struct fixture *f, uint64_t oid, uint64_t version, uint64_t base,
+                    uint32_t flags, enum range_op op, uint32_t off, uint32_t len, uint64_t seed)
 {
 	struct disk_job *job = job_prepare(f, oid, version, base);
 
@@ -224,7 +224,8 @@ uint32_t do_read(struct fixture *f, uint64_t oid, uint32_t off, uint32_t len, ui
 	if (result == RES_OK) {
 		assert_true(b->crc_valid);
 		for (uint32_t i = 0; i < block_count(len); i++) {
-			uint32_t n = len - i * CRC_BLOCK < CRC_BLOCK ? len - i * CRC_BLOCK : CRC_BLOCK;
+			uint32_t n =
+				len - i * CRC_BLOCK < CRC_BLOCK ? len - i * CRC_BLOCK : CRC_BLOCK;
 			assert_int_equal(b->crc[i], crc32c(0, b->data + (size_t)i * CRC_BLOCK, n));
 		}
 		memcpy(dst, b->data, len);

@@ -37,14 +37,14 @@ void remove_tree(const char *dir);
 struct disk_job *job_make(struct fixture *f, uint32_t type, uint64_t oid);
 void job_destroy(struct disk_job *job);
 /* Adds a range; DATA and XOR with bytes that prng(seed) makes. */
-void job_range(struct fixture *f, struct disk_job *job, enum range_op op, uint32_t off, uint32_t len,
-               uint64_t seed);
+void job_range(struct fixture *f, struct disk_job *job, enum range_op op, uint32_t off,
+               uint32_t len, uint64_t seed);
 void job_run(struct fixture *f, struct disk_job *job);
 struct disk_job *job_prepare(struct fixture *f, uint64_t oid, uint64_t version, uint64_t base);
 
 /* Runs and frees; the result. */
-uint32_t do_prepare(struct fixture *f, uint64_t oid, uint64_t version, uint64_t base, uint32_t flags,
-                    enum range_op op, uint32_t off, uint32_t len, uint64_t seed);
+uint32_t do_prepare(struct fixture *f, uint64_t oid, uint64_t version, uint64_t base,
+                    uint32_t flags, enum range_op op, uint32_t off, uint32_t len, uint64_t seed);
 uint32_t do_simple(struct fixture *f, uint32_t type, uint64_t oid, uint64_t version);
 uint32_t do_commit(struct fixture *f, uint64_t commit);
 /* Newest content [off, off + len) into dst; its checksums are checked. */

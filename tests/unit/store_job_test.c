@@ -10,7 +10,7 @@ enum { OID = 5, LEN = 10000 };
 
 static struct shard_entry stat_of(struct fixture *f, uint64_t oid)
 {
-	struct shard_entry e = { 0 };
+	struct shard_entry e = {0};
 
 	assert_int_equal(do_stat(f, oid, &e), RES_OK);
 	return e;
@@ -90,7 +90,7 @@ static void prepare_on_the_pending_version_commits_it(void **state)
 static void replace_leaves_only_the_ranges_and_needs_no_base_when_nothing_is_pending(void **state)
 {
 	struct fixture *f = *state;
-	uint8_t got[LEN], zero[LEN] = { 0 };
+	uint8_t got[LEN], zero[LEN] = {0};
 
 	fixture_open(f);
 	put(f, 10, 0);
@@ -265,13 +265,13 @@ static void list_pages_through_a_pg_in_order(void **state)
 static void query_tells_info_and_the_last_changes_and_activate_merges_them(void **state)
 {
 	struct fixture *f = *state;
-	struct log_entry extra[2] = { { 15, 3, { 8, 8 } }, { 100, 4, { 9, 9 } } };
+	struct log_entry extra[2] = {{15, 3, {8, 8}}, {100, 4, {9, 9}}};
 
 	fixture_open(f);
 	for (uint64_t v = 1; v <= PG_LOG_MAX + 10; v++)
 		do_prepare(f, 100 + v, v, 0, 0, 0, 0, 0, 0);
 	struct disk_job *job = job_make(f, MSG_PG_ACTIVATE, 0);
-	job->req->info = (struct pg_info){ .activated = 6, .clean = 4, .commit = 40 };
+	job->req->info = (struct pg_info){.activated = 6, .clean = 4, .commit = 40};
 	job->req->log = xmemdup(extra, sizeof(extra));
 	job->req->log_count = 2;
 	job_run(f, job);
@@ -302,7 +302,7 @@ static void activate_with_purge_drops_committed_tombstones_up_to_the_commit_poin
 	do_prepare(f, 3, 20, 0, SHARD_DELETE, 0, 0, 0, 0);
 	for (uint32_t purge = 0; purge < 2; purge++) {
 		struct disk_job *job = job_make(f, MSG_PG_ACTIVATE, 0);
-		job->req->info = (struct pg_info){ .activated = 5, .clean = 5, .commit = 11 };
+		job->req->info = (struct pg_info){.activated = 5, .clean = 5, .commit = 11};
 		job->req->flags = purge ? MSG_F_PURGE : 0;
 		job_run(f, job);
 		job_destroy(job);

@@ -110,7 +110,8 @@ static struct mshard *get(struct model *m, const struct msg *r)
 	if (m->count == SHARDS_MAX)
 		abort();
 	memmove(&m->shards[i + 1], &m->shards[i], (m->count++ - i) * sizeof(m->shards[0]));
-	m->shards[i] = (struct mshard){ .pool = r->pool, .pg = r->pg, .oid = r->oid, .shard = r->shard };
+	m->shards[i] =
+		(struct mshard){.pool = r->pool, .pg = r->pg, .oid = r->oid, .shard = r->shard};
 	return &m->shards[i];
 }
 
@@ -131,7 +132,7 @@ static struct mpg *get_pg(struct model *m, const struct msg *r)
 			return &m->pgs[i];
 	if (m->pg_count == PGS_MAX)
 		abort();
-	m->pgs[m->pg_count] = (struct mpg){ .pool = r->pool, .pg = r->pg };
+	m->pgs[m->pg_count] = (struct mpg){.pool = r->pool, .pg = r->pg};
 	return &m->pgs[m->pg_count++];
 }
 
@@ -206,7 +207,7 @@ static void log_add(struct mpg *pg, const struct log_entry *e)
 
 static uint32_t prepare(struct model *m, const struct msg *r, struct msg *reply)
 {
-	struct log_entry e = { r->version, r->oid, r->req };
+	struct log_entry e = {r->version, r->oid, r->req};
 	bool whole = r->shard_flags & (SHARD_REPLACE | SHARD_DELETE);
 
 	commit_up_to(m, r, r->commit);
@@ -276,7 +277,9 @@ static void entry_of(const struct mshard *s, struct shard_entry *e)
 	const struct side *n = newest(s);
 
 	*e = (struct shard_entry){
-		.oid = s->oid, .shard = s->shard, .version = s->committed.version,
+		.oid = s->oid,
+		.shard = s->shard,
+		.version = s->committed.version,
 		.pending = s->pending.version,
 	};
 	if (s->committed.tombstone)
@@ -336,8 +339,8 @@ static void activate(struct model *m, const struct msg *r)
 		return;
 	for (uint32_t i = 0; i < m->count;) {
 		struct mshard *s = &m->shards[i];
-		if (s->pool == r->pool && s->pg == r->pg && s->committed.tombstone && !s->pending.version &&
-		    s->committed.version <= r->info.commit)
+		if (s->pool == r->pool && s->pg == r->pg && s->committed.tombstone &&
+		    !s->pending.version && s->committed.version <= r->info.commit)
 			erase(m, s);
 		else
 			i++;
@@ -354,7 +357,7 @@ static void drop(struct model *m, const struct msg *r)
 			i++;
 	}
 	if (r->shard == SHARD_NONE)
-		*get_pg(m, r) = (struct mpg){ .pool = r->pool, .pg = r->pg };
+		*get_pg(m, r) = (struct mpg){.pool = r->pool, .pg = r->pg};
 }
 
 void model_execute(struct model *m, struct disk_job *job)
@@ -437,7 +440,8 @@ bool model_replies_equal(const struct disk_job *g, const struct disk_job *w)
 		if (a->oid != b->oid || a->shard != b->shard)
 			return differ(g, "entry's oid", a->oid, b->oid);
 		if (a->flags != b->flags || a->version != b->version || a->pending != b->pending) {
-			fprintf(stderr, "oid %llu shard %u: ", (unsigned long long)a->oid, a->shard);
+			fprintf(stderr, "oid %llu shard %u: ", (unsigned long long)a->oid,
+			        a->shard);
 			differ(g, "flags", a->flags, b->flags);
 			differ(g, "version", a->version, b->version);
 			return differ(g, "pending", a->pending, b->pending);

@@ -4,7 +4,8 @@
 
 #include "sheep/core/disk_job.h"
 
-/* What sheep/core/disk_job.h promises, in the simplest way: whole contents in memory, never full, never damaged. */
+/* What sheep/core/disk_job.h promises, in the simplest way: whole contents in memory, never full,
+ * never damaged. */
 struct model;
 
 struct model *model_create(void);

@@ -17,12 +17,12 @@ enum { SECTOR = 4096 };
 struct undo {
 	struct undo *next;
 	enum undo_kind kind;
-	int fd;          /* own descriptor on the file, for data */
+	int fd; /* own descriptor on the file, for data */
 	ino_t ino;
 	off_t off;
 	size_t len;
-	uint8_t *old;    /* UNDO_WRITE: what was there (zeros past the end) */
-	off_t size;      /* before */
+	uint8_t *old; /* UNDO_WRITE: what was there (zeros past the end) */
+	off_t size;   /* before */
 	char path[400], from[400];
 	char parked[400]; /* "": nothing was replaced */
 };
@@ -68,7 +68,8 @@ static void undo_free(struct undo *u)
 }
 
 /* Forgets the records that `covered` holds for: they are on the platter now. */
-static void undo_forget(struct powercut *pc, bool (*covered)(const struct undo *u, ino_t ino), ino_t ino)
+static void undo_forget(struct powercut *pc, bool (*covered)(const struct undo *u, ino_t ino),
+                        ino_t ino)
 {
 	for (struct undo **u = &pc->undo; *u;) {
 		struct undo *d = *u;
@@ -295,7 +296,8 @@ static int pc_list(void *arg, const char *path, int (*each)(void *ctx, const cha
 static int pc_space(void *arg, const char *path, uint64_t *ret_size, uint64_t *ret_avail)
 {
 	int err;
-	return count_call(arg, "space", &err) ? fs_posix()->space(NULL, path, ret_size, ret_avail) : err;
+	return count_call(arg, "space", &err) ? fs_posix()->space(NULL, path, ret_size, ret_avail)
+	                                      : err;
 }
 
 void powercut_init(struct powercut *pc, const char *park_dir, uint64_t seed)

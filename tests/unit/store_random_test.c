@@ -4,9 +4,9 @@
 #include "tests/unit/store_world.h"
 
 /*
- * Random jobs on a store with small segments and on the model, with restarts, kills, lost indexes, checkpoints and
- * compaction in between. Whatever the store shows afterwards is what the model shows.
- * STORE_TEST_SEED and STORE_TEST_STEPS run one seed, and longer.
+ * Random jobs on a store with small segments and on the model, with restarts, kills, lost indexes,
+ * checkpoints and compaction in between. Whatever the store shows afterwards is what the model
+ * shows. STORE_TEST_SEED and STORE_TEST_STEPS run one seed, and longer.
  */
 static void run_batch(struct world *w)
 {
@@ -51,7 +51,7 @@ static void disturb(struct world *w)
 
 static void one_run(struct fixture *f, uint64_t seed, int steps)
 {
-	struct world w = { .f = f, .m = model_create() };
+	struct world w = {.f = f, .m = model_create()};
 
 	prng_init(&w.p, seed);
 	f->opt.size_bytes = 24 << 20;
@@ -96,8 +96,9 @@ static void random_jobs_restarts_and_lost_indexes_agree_with_the_model(void **st
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(random_jobs_restarts_and_lost_indexes_agree_with_the_model,
-		                                fixture_setup, fixture_teardown),
+		cmocka_unit_test_setup_teardown(
+			random_jobs_restarts_and_lost_indexes_agree_with_the_model, fixture_setup,
+			fixture_teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

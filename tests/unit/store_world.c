@@ -25,7 +25,7 @@ static struct disk_job *random_target(struct world *w, uint32_t type)
 static struct shard_entry entry_now(struct world *w, const struct disk_job *of)
 {
 	struct disk_job *job = job_make(w->f, MSG_SHARD_STAT, of->req->oid);
-	struct shard_entry e = { 0 };
+	struct shard_entry e = {0};
 
 	job->req->pg = of->req->pg;
 	job->req->shard = of->req->shard;
@@ -48,7 +48,7 @@ static void random_ranges(struct world *w, struct disk_job *job, bool xor)
 		if (world_below(w, 2))
 			off = off / 4096 * 4096;
 		enum range_op op = world_below(w, 5) == 0 ? RANGE_ZERO : RANGE_DATA;
-		if (op == RANGE_DATA && xor && world_below(w, 3) == 0)
+		if (op == RANGE_DATA && xor&&world_below(w, 3) == 0)
 			op = RANGE_XOR;
 		job_range(w->f, job, op, off, len, prng_next(&w->p));
 	}
@@ -64,7 +64,7 @@ static struct disk_job *random_prepare(struct world *w)
 	r->version = ++w->version[r->pg];
 	r->base = e.pending ? e.pending : e.version;
 	r->commit = w->commit[r->pg];
-	r->req = (struct req_id){ world_below(w, 3), prng_next(&w->p) };
+	r->req = (struct req_id){world_below(w, 3), prng_next(&w->p)};
 	if (kind == 0)
 		r->shard_flags = SHARD_DELETE;
 	else if (kind < 4)
@@ -78,7 +78,8 @@ static struct disk_job *random_prepare(struct world *w)
 	return job;
 }
 
-static void random_push(struct world *w, struct msg *r, const struct shard_entry *e, struct disk_job *job)
+static void random_push(struct world *w, struct msg *r, const struct shard_entry *e,
+                        struct disk_job *job)
 {
 	uint64_t *last = &w->version[r->pg];
 
@@ -102,7 +103,8 @@ static void random_pg_job(struct world *w, struct disk_job *job, uint32_t kind)
 	if (kind < 2) {
 		job_type(job, MSG_PG_ACTIVATE);
 		r->info = (struct pg_info){
-			.activated = (uint32_t)world_below(w, 50), .clean = (uint32_t)world_below(w, 50),
+			.activated = (uint32_t)world_below(w, 50),
+			.clean = (uint32_t)world_below(w, 50),
 			.commit = w->commit[r->pg],
 		};
 		r->flags = world_below(w, 2) ? MSG_F_PURGE : 0;
@@ -110,7 +112,8 @@ static void random_pg_job(struct world *w, struct disk_job *job, uint32_t kind)
 		job_type(job, MSG_PG_QUERY);
 	} else if (world_below(w, 4) == 0) {
 		job_type(job, MSG_PG_DROP);
-		r->shard = world_below(w, 2) ? (uint32_t)world_below(w, WORLD_SHARDS) : (uint32_t)SHARD_NONE;
+		r->shard = world_below(w, 2) ? (uint32_t)world_below(w, WORLD_SHARDS)
+		                             : (uint32_t)SHARD_NONE;
 	} else {
 		job_type(job, MSG_PG_LIST);
 		r->length = world_below(w, 30);
@@ -181,7 +184,8 @@ static bool answered_same(struct world *w, struct disk_job *job)
 	return same;
 }
 
-bool world_read_same(struct world *w, uint32_t pg, uint64_t oid, uint32_t shard, uint32_t off, uint32_t len)
+bool world_read_same(struct world *w, uint32_t pg, uint64_t oid, uint32_t shard, uint32_t off,
+                     uint32_t len)
 {
 	struct disk_job *job = job_make(w->f, MSG_SHARD_READ, oid);
 
