@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-dist_man_MANS += man/dog.8 man/sheep.8
+dist_man_MANS += man/sheep.8
