@@ -134,8 +134,11 @@ void call_tick(struct node *node)
 
 	for (struct hnode *h = NULL; (h = htab_walk(&node->calls, &cursor, h));) {
 		struct call *call = container_of(h, struct call, by_id);
-		if (call->req && call->retry_at <= node->now)
-			call_transmit(node, call);
+		if (!call->req || call->retry_at > node->now)
+			continue;
+		log_debug(node->log, "%s again to node %016llx", msg_type_name(call->req->type),
+		          (unsigned long long)call->peer);
+		call_transmit(node, call);
 	}
 }
 

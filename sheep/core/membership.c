@@ -149,9 +149,12 @@ static bool propose_self(struct node *node)
 	bool was_dropped = self && !(self->flags & NODE_UP) &&
 	                   self->incarnation == node->config.info.incarnation;
 	struct map_event join = {.type = MAP_EV_JOIN, .info = &node->config.info};
+	const struct peer *us = membership_peer(node, node->config.info.id);
 
 	if (!node_in_live_set(node, node->config.info.id))
 		return false;
+	if (us && us->up_since_ms && node->now > us->up_since_ms + 10 * node->rejoin_delay_ms)
+		node->rejoin_delay_ms = 0; /* it held: forgotten */
 	if (was_dropped && !node->rejoin_at) {
 		/* Dropped while alive: come back, but ever more slowly if that repeats. */
 		node->rejoin_delay_ms = MIN(MAX(node->rejoin_delay_ms * 2, (uint64_t)REJOIN_MS),

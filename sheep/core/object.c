@@ -183,7 +183,7 @@ void op_abort(struct node *node, struct op *op)
 
 static void pg_drop_client(struct node *node, struct pg *pg, uint64_t conn)
 {
-	list_each_safe(l, &pg->ops) {
+	list_each_safe (l, &pg->ops) {
 		struct op *op = list_item(l, struct op, in_pg);
 		/* Without a lock it is in some queue; a listing has its call out and goes on. */
 		if (op->conn == conn && !op->object && op->run != list_run)

@@ -74,15 +74,26 @@ static bool epoch_lacks(struct node *node, struct pg *pg, const struct found *f,
 	return false;
 }
 
+/* A rejected pending version is rolled back. When the committed one below it goes too, one removal takes both:
+ * two requests could overtake each other. */
 static void undo_add(struct pg *pg, uint32_t member, const struct shard_entry *e, uint64_t version)
 {
+	bool remove = e->version == version;
+
+	for (uint32_t i = pg->undo_count; remove && i-- > 0 && pg->undo[i].oid == e->oid;) {
+		struct undo *u = &pg->undo[i];
+		if (u->member != member || u->shard != e->shard)
+			continue;
+		u->remove = true; /* of what is newest there */
+		return;
+	}
 	pg->undo = xrealloc(pg->undo, (pg->undo_count + 1) * sizeof(*pg->undo));
 	pg->undo[pg->undo_count++] = (struct undo){
 		.member = member,
 		.shard = e->shard,
 		.oid = e->oid,
 		.version = version,
-		.remove = e->version == version,
+		.remove = remove,
 	};
 }
 
