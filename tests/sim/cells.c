@@ -115,7 +115,8 @@ static uint64_t cell_parse(uint32_t start, uint32_t len, const uint8_t *bytes)
 	return stamp;
 }
 
-void cells_parse(const struct cells *c, uint32_t first, uint32_t count, const uint8_t *bytes, uint64_t *ret)
+void cells_parse(const struct cells *c, uint32_t first, uint32_t count, const uint8_t *bytes,
+                 uint64_t *ret)
 {
 	for (uint32_t i = 0; i < count; i++) {
 		uint32_t len = c->start[first + i + 1] - c->start[first + i];

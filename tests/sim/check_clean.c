@@ -33,8 +33,8 @@ static const struct sim_disk *disk_by_id(const struct world *w, uint64_t id)
 
 static int complain(const struct view *v, uint64_t oid, uint32_t shard, const char *what)
 {
-	snprintf(v->why, CHECK_WHY_LEN, "pg %u.%u (%u:%u) object %llx shard %u: %s", v->pool->id, v->pg,
-		 v->pool->k, v->pool->m, (unsigned long long)oid, shard, what);
+	snprintf(v->why, CHECK_WHY_LEN, "pg %u.%u (%u:%u) object %llx shard %u: %s", v->pool->id,
+	         v->pg, v->pool->k, v->pool->m, (unsigned long long)oid, shard, what);
 	return -1;
 }
 
@@ -50,7 +50,8 @@ static const struct shard *shard_of(const struct view *v, uint64_t oid, uint32_t
 
 /* ---- Parity ---- */
 
-static int window_check(const struct view *v, const struct shard *const *s, uint32_t off, uint32_t len)
+static int window_check(const struct view *v, const struct shard *const *s, uint32_t off,
+                        uint32_t len)
 {
 	static const uint8_t zeros[WINDOW];
 	uint32_t k = v->pool->k, m = v->pool->m;
@@ -62,7 +63,9 @@ static int window_check(const struct view *v, const struct shard *const *s, uint
 	for (uint32_t i = 0; i < k + m; i++)
 		content_read(&s[i]->committed.content, off, bytes + (size_t)i * WINDOW, len);
 	for (uint32_t i = 0; i < k; i++)
-		data[i] = memcmp(bytes + (size_t)i * WINDOW, zeros, len) ? bytes + (size_t)i * WINDOW : NULL;
+		data[i] = memcmp(bytes + (size_t)i * WINDOW, zeros, len)
+		                  ? bytes + (size_t)i * WINDOW
+		                  : NULL;
 	for (uint32_t j = 0; j < m; j++)
 		parity[j] = bytes + (size_t)(k + m + j) * WINDOW;
 	ec_encode(v->code, len, data, parity);
@@ -83,9 +86,11 @@ static int parity_check(const struct view *v, const struct shard *const *s)
 		const struct content *c = &s[i]->committed.content;
 
 		for (uint32_t e = 0; e < c->count; e++) {
-			uint32_t first = c->v[e].off / WINDOW, last = (c->v[e].off + c->v[e].len - 1) / WINDOW;
+			uint32_t first = c->v[e].off / WINDOW,
+				 last = (c->v[e].off + c->v[e].len - 1) / WINDOW;
 
-			for (uint32_t win = first; win <= last && win < 64 * ARRAY_LEN(seen); win++) {
+			for (uint32_t win = first; win <= last && win < 64 * ARRAY_LEN(seen);
+			     win++) {
 				if (seen[win / 64] & 1ull << (win % 64))
 					continue;
 				seen[win / 64] |= 1ull << (win % 64);
@@ -123,7 +128,8 @@ static int object_check(const struct view *v, uint64_t oid)
 static int pg_check(const struct world *w, struct view *v)
 {
 	for (uint32_t i = 0; i < v->pool->k + v->pool->m; i++) {
-		const struct sim_disk *d = v->slots[i] == NO_DISK ? NULL : disk_by_id(w, v->slots[i]);
+		const struct sim_disk *d =
+			v->slots[i] == NO_DISK ? NULL : disk_by_id(w, v->slots[i]);
 
 		if (!d || d->failed)
 			return complain(v, 0, i, "the slot has no disk");
@@ -135,7 +141,7 @@ static int pg_check(const struct world *w, struct view *v)
 		for (uint32_t j = 0; held && j < held->shard_count; j++) {
 			if (held->shards[j].number != i)
 				return complain(v, held->shards[j].oid, held->shards[j].number,
-						"on the disk of another slot");
+				                "on the disk of another slot");
 			if (object_check(v, held->shards[j].oid))
 				return -1;
 		}
@@ -144,7 +150,8 @@ static int pg_check(const struct world *w, struct view *v)
 }
 
 /* Whether the map gives the disk a slot of that PG. */
-static bool is_slot(const struct placement *p, const struct map_pool *pool, uint32_t pg, uint64_t disk)
+static bool is_slot(const struct placement *p, const struct map_pool *pool, uint32_t pg,
+                    uint64_t disk)
 {
 	const uint64_t *slots = placement_slots(p, pool->id, pg);
 
@@ -154,7 +161,8 @@ static bool is_slot(const struct placement *p, const struct map_pool *pool, uint
 	return false;
 }
 
-static int strays_check(const struct sim_disk *d, const struct map *map, const struct placement *p, char *why)
+static int strays_check(const struct sim_disk *d, const struct map *map, const struct placement *p,
+                        char *why)
 {
 	for (uint32_t i = 0; i < d->pg_count; i++) {
 		const struct map_pool *pool = map_find_pool(map, d->pgs[i].pool);
@@ -162,7 +170,7 @@ static int strays_check(const struct sim_disk *d, const struct map *map, const s
 
 		if (d->pgs[i].shard_count && !is_slot(p, pool, d->pgs[i].number, d->id))
 			return complain(&v, d->pgs[i].shards[0].oid, d->pgs[i].shards[0].number,
-					"on a disk that is no slot of its PG");
+			                "on a disk that is no slot of its PG");
 	}
 	return 0;
 }

@@ -15,27 +15,31 @@ static uint64_t op_leaves(const struct op_record *op)
 	return op->type == OP_WRITE || op->type == OP_CREATE ? op->stamp : 0;
 }
 
-/* Whether an acknowledged operation on the cell began after `moment` and ended before the read began. */
-static bool overwritten(const struct history *h, const struct op_record *read, uint32_t cell, uint64_t moment)
+/* Whether an acknowledged operation on the cell began after `moment` and ended before the read
+ * began. */
+static bool overwritten(const struct history *h, const struct op_record *read, uint32_t cell,
+                        uint64_t moment)
 {
 	for (uint32_t i = 0; i < h->count; i++) {
 		const struct op_record *op = &h->v[i];
 
-		if (op_covers(op, read->object, cell) && op->began > moment && op->ended < read->began)
+		if (op_covers(op, read->object, cell) && op->began > moment &&
+		    op->ended < read->began)
 			return true;
 	}
 	return false;
 }
 
-static bool explained(const struct history *h, const struct op_record *read, uint32_t cell, uint64_t seen)
+static bool explained(const struct history *h, const struct op_record *read, uint32_t cell,
+                      uint64_t seen)
 {
 	if (seen == 0 && !overwritten(h, read, cell, 0))
 		return true; /* as it was in the beginning */
 	for (uint32_t i = 0; i < h->count; i++) {
 		const struct op_record *op = &h->v[i];
 
-		if (op_covers(op, read->object, cell) && op_leaves(op) == seen && op->began < read->ended &&
-		    !overwritten(h, read, cell, op->ended))
+		if (op_covers(op, read->object, cell) && op_leaves(op) == seen &&
+		    op->began < read->ended && !overwritten(h, read, cell, op->ended))
 			return true;
 	}
 	return false;
@@ -54,7 +58,8 @@ int check_durable(const struct history *h, uint64_t since, char why[CHECK_WHY_LE
 			if (explained(h, read, read->first + c, read->seen[c]))
 				continue;
 			op_record_text(read, text);
-			snprintf(why, CHECK_WHY_LEN, "lost or stale: cell %u in %.420s", read->first + c, text);
+			snprintf(why, CHECK_WHY_LEN, "lost or stale: cell %u in %.420s",
+			         read->first + c, text);
 			return -1;
 		}
 	}

@@ -11,9 +11,10 @@
 #include "lib/base/mem.h"
 
 /*
- * The search: walk the history's calls and returns in order of time. A call that the state allows is taken as the next
- * operation, if that (set of operations done, state) was not tried before, and the walk starts over without it; at a
- * return of an operation not yet taken nothing more can be taken before it: the last choice is undone.
+ * The search: walk the history's calls and returns in order of time. A call that the state allows
+ * is taken as the next operation, if that (set of operations done, state) was not tried before,
+ * and the walk starts over without it; at a return of an operation not yet taken nothing more can
+ * be taken before it: the last choice is undone.
  */
 enum { STEPS_MAX = 3000000 };
 
@@ -46,7 +47,7 @@ struct search {
 	uint32_t depth, deepest;
 	struct choice *choices;
 	const struct op_record *stuck; /* at the deepest point */
-	uint64_t *tried; /* hashes, open addressing; 0 is free */
+	uint64_t *tried;               /* hashes, open addressing; 0 is free */
 	uint32_t tried_count, tried_mask;
 	uint64_t steps;
 };
@@ -221,8 +222,8 @@ static void search_init(struct search *f, const struct history *h, uint32_t obje
 		f->entries[f->entry_count++] =
 			(struct node_entry){.op = op, .moment = op->began, .number = f->op_count++};
 		if (op->ended != OP_OPEN)
-			f->entries[f->entry_count++] =
-				(struct node_entry){.op = op, .moment = op->ended, .number = UINT32_MAX};
+			f->entries[f->entry_count++] = (struct node_entry){
+				.op = op, .moment = op->ended, .number = UINT32_MAX};
 	}
 	qsort(f->entries, f->entry_count, sizeof(*f->entries), entry_compare);
 	f->done = xcalloc(f->op_count / 64 + 1, sizeof(*f->done));
@@ -239,7 +240,8 @@ static void search_init(struct search *f, const struct history *h, uint32_t obje
 	f->head.next = f->entry_count ? f->entries : NULL;
 }
 
-int check_linear(const struct history *h, uint32_t object, uint32_t cell_count, char why[CHECK_WHY_LEN])
+int check_linear(const struct history *h, uint32_t object, uint32_t cell_count,
+                 char why[CHECK_WHY_LEN])
 {
 	struct search f = {.cell_count = cell_count};
 	int result;

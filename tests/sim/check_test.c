@@ -21,7 +21,8 @@ static char why[CHECK_WHY_LEN];
 
 /* ---- Histories of one object with two cells ---- */
 
-static struct op_record *add(struct history *h, enum op_type type, uint64_t began, uint64_t ended, uint64_t stamp)
+static struct op_record *add(struct history *h, enum op_type type, uint64_t began, uint64_t ended,
+                             uint64_t stamp)
 {
 	struct op_record *op = history_add(h);
 
@@ -245,7 +246,8 @@ static void disk_request(struct sim_disk *d, struct msg *m)
 	msg_destroy(m);
 }
 
-static struct msg *shard_request(struct cluster *c, enum msg_type type, uint32_t shard, uint64_t version)
+static struct msg *shard_request(struct cluster *c, enum msg_type type, uint32_t shard,
+                                 uint64_t version)
 {
 	struct msg *m = msg_create(type);
 
@@ -258,7 +260,8 @@ static struct msg *shard_request(struct cluster *c, enum msg_type type, uint32_t
 }
 
 /* A shard of 16 bytes. */
-static void put(struct cluster *c, uint32_t on_slot, uint32_t shard, uint64_t version, const uint8_t *bytes)
+static void put(struct cluster *c, uint32_t on_slot, uint32_t shard, uint64_t version,
+                const uint8_t *bytes)
 {
 	struct msg *m = shard_request(c, MSG_SHARD_PUSH, shard, version);
 	struct slice s = {buf_get(c->w->pool, 16), 0, 16};
@@ -275,7 +278,8 @@ static void cluster_init(struct cluster *c)
 	static const uint8_t data[2][16] = {"data of part one", "and of part two"};
 	const uint8_t *parts[2] = {data[0], data[1]};
 	uint8_t parity[16], *parities[1] = {parity};
-	struct format_options opt = {.cluster = 5, .k = 2, .m = 1, .object_shift = 20, .grace_ms = 1000};
+	struct format_options opt = {
+		.cluster = 5, .k = 2, .m = 1, .object_shift = 20, .grace_ms = 1000};
 	struct node_info infos[4];
 	char text[FORMAT_TEXT_LEN];
 	struct ec_code *code;

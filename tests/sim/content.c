@@ -88,7 +88,8 @@ void content_cut(struct content *c, uint32_t off, uint32_t len)
 	}
 }
 
-static void content_put_block(struct content *c, uint32_t off, struct content_block *b, uint32_t len)
+static void content_put_block(struct content *c, uint32_t off, struct content_block *b,
+                              uint32_t len)
 {
 	content_cut(c, off, len);
 	content_insert(c, content_find(c, off), (struct extent){off, len, 0, b});

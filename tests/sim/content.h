@@ -6,8 +6,8 @@
 #include <stdint.h>
 
 /*
- * The bytes of a simulated shard: sorted extents of data, holes between them. Extents share their bytes
- * by reference count, so that keeping an old version costs next to nothing.
+ * The bytes of a simulated shard: sorted extents of data, holes between them. Extents share their
+ * bytes by reference count, so that keeping an old version costs next to nothing.
  */
 struct content_block; /* reference-counted bytes, never changed once made */
 struct extent {

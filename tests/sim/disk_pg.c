@@ -199,7 +199,8 @@ static bool version_is_bad(struct shard_version *v)
 	return v->damaged;
 }
 
-uint32_t disk_pg_prepare(struct disk_pg *pg, const struct msg *req, bool full, uint64_t *ret_version)
+uint32_t disk_pg_prepare(struct disk_pg *pg, const struct msg *req, bool full,
+                         uint64_t *ret_version)
 {
 	bool replace = req->shard_flags & SHARD_REPLACE, remove = req->shard_flags & SHARD_DELETE;
 	struct log_entry e = {req->version, req->oid, req->req};
@@ -322,8 +323,8 @@ static void shard_list_entry(const struct shard *s, struct shard_entry *e)
 		.pending = s->pending.version,
 		.size = content_end(&newest->content),
 		.flags = (s->committed.tombstone ? ENTRY_TOMBSTONE : 0) |
-			 (s->pending.tombstone ? ENTRY_PENDING_TOMBSTONE : 0) |
-			 (s->committed.damaged || s->pending.damaged ? ENTRY_DAMAGED : 0),
+	                 (s->pending.tombstone ? ENTRY_PENDING_TOMBSTONE : 0) |
+	                 (s->committed.damaged || s->pending.damaged ? ENTRY_DAMAGED : 0),
 	};
 }
 

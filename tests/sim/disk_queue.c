@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * The time a disk takes. Jobs are carried out in batches, in order; a batch with a durable job ends with a sync, and only
- * then are its jobs answered (group commit). Reads may overtake the batch at work.
+ * The time a disk takes. Jobs are carried out in batches, in order; a batch with a durable job
+ * ends with a sync, and only then are its jobs answered (group commit). Reads may overtake the
+ * batch at work.
  */
 #include <stdlib.h>
 
@@ -55,7 +56,7 @@ static struct sim_disk *queue_disk(struct world *w, const struct disk_queue *q)
 }
 
 static void turn_after(struct world *w, struct disk_queue *q, uint64_t delay, world_run *run,
-		       struct disk_job *job)
+                       struct disk_job *job)
 {
 	struct disk_turn *t = xmalloc(sizeof(*t));
 
@@ -136,7 +137,7 @@ void disk_queue_add(struct world *w, struct disk_queue *q, struct disk_job *job)
 	if (w->profile.reads_overtake && job->req->type == MSG_SHARD_READ && draw_below(w, 2)) {
 		sim_disk_execute(queue_disk(w, q), job);
 		turn_after(w, q, draw_skewed(w, w->profile.disk_min_us, w->profile.disk_max_us),
-			   overtake_done, job);
+		           overtake_done, job);
 		return;
 	}
 	list_push(&q->waiting, &job->link);

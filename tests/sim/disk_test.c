@@ -69,7 +69,8 @@ static uint32_t run(struct fixture *f, struct msg *m)
 	return f->reply->result;
 }
 
-static void range_add(struct fixture *f, struct msg *m, uint32_t op, uint32_t off, const char *bytes)
+static void range_add(struct fixture *f, struct msg *m, uint32_t op, uint32_t off,
+                      const char *bytes)
 {
 	struct slice s = {buf_get(f->pool, LEN), 0, LEN};
 
@@ -78,7 +79,8 @@ static void range_add(struct fixture *f, struct msg *m, uint32_t op, uint32_t of
 	payload_add(&m->payload, &s);
 }
 
-static uint32_t prepare(struct fixture *f, uint64_t version, uint64_t base, uint64_t commit, const char *bytes)
+static uint32_t prepare(struct fixture *f, uint64_t version, uint64_t base, uint64_t commit,
+                        const char *bytes)
 {
 	struct msg *m = request(MSG_SHARD_PREPARE, version);
 
@@ -486,7 +488,8 @@ int main(void)
 		DISK_TEST(prepare_needs_its_base),
 		DISK_TEST(prepare_applies_data_xor_and_holes_and_replaces),
 		DISK_TEST(prepare_without_ranges_changes_the_version_alone),
-		DISK_TEST(prepare_of_a_delete_leaves_a_tombstone_and_later_data_starts_from_nothing),
+		DISK_TEST(
+			prepare_of_a_delete_leaves_a_tombstone_and_later_data_starts_from_nothing),
 		DISK_TEST(prepare_on_a_full_disk_is_refused_but_a_delete_is_not),
 		DISK_TEST(prepare_that_needs_damaged_bytes_finds_the_damage),
 		DISK_TEST(push_sets_exactly_its_content_unless_older_or_overtaken),

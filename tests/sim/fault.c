@@ -61,7 +61,8 @@ static void fault_power_cut(struct world *w)
 		if (!sim_node_is_running(w, i))
 			continue;
 		sim_node_crash(w, i);
-		world_after(w, away + draw_below(w, 3 * SIM_SECOND), node_restart, w->nodes[i], NULL);
+		world_after(w, away + draw_below(w, 3 * SIM_SECOND), node_restart, w->nodes[i],
+		            NULL);
 	}
 }
 
@@ -70,8 +71,9 @@ static void fault_pause(struct world *w)
 	uint32_t node = running_draw(w);
 
 	if (node != UINT32_MAX)
-		sim_node_pause(w, node, draw_between(w, 0, 1) * 3 * SIM_SECOND +
-						draw_skewed(w, 50 * SIM_MS, 8 * SIM_SECOND));
+		sim_node_pause(w, node,
+		               draw_between(w, 0, 1) * 3 * SIM_SECOND +
+		                       draw_skewed(w, 50 * SIM_MS, 8 * SIM_SECOND));
 }
 
 /* ---- Partitions ---- */
@@ -163,7 +165,8 @@ static void fault_partition(struct world *w)
 		break;
 	default:
 		partition_node(w, p);
-		duration += draw_below(w, 2) * 4 * SIM_SECOND; /* long enough for others to act without it */
+		duration += draw_below(w, 2) * 4 *
+		            SIM_SECOND; /* long enough for others to act without it */
 		break;
 	}
 	world_trace(w, "partition");
@@ -188,7 +191,8 @@ static bool fault_node_lost(struct world *w, struct fault_plan *plan)
 {
 	uint32_t node = draw_below(w, w->node_count);
 
-	if (w->nodes[node]->state == NODE_GONE || w->nodes[node]->life == 0 || !loss_allowed(w, plan))
+	if (w->nodes[node]->state == NODE_GONE || w->nodes[node]->life == 0 ||
+	    !loss_allowed(w, plan))
 		return false;
 	plan->lost++;
 	sim_node_lose(w, node);
@@ -211,7 +215,8 @@ static bool fault_disk(struct world *w, struct fault_plan *plan)
 
 /* ---- Bit rot ---- */
 
-static const struct shard *shard_bad(const struct sim_disk *d, const struct sim_object *o, uint32_t pg)
+static const struct shard *shard_bad(const struct sim_disk *d, const struct sim_object *o,
+                                     uint32_t pg)
 {
 	const struct disk_pg *held = sim_disk_pg(d, o->pool, pg);
 
@@ -225,7 +230,8 @@ static const struct shard *shard_bad(const struct sim_disk *d, const struct sim_
 /* One shard of an object that has no other bad one, and only where nothing is lost for good. */
 static bool fault_rot(struct world *w, struct fault_plan *plan)
 {
-	const struct sim_object *o = &w->workload->objects[draw_below(w, w->workload->object_count)];
+	const struct sim_object *o =
+		&w->workload->objects[draw_below(w, w->workload->object_count)];
 	uint32_t pg = place_pg_of(map_find_pool(sim_member_map(w), o->pool), o->oid);
 	uint32_t node = draw_below(w, w->node_count);
 	struct sim_node *n = w->nodes[node];
@@ -242,8 +248,8 @@ static bool fault_rot(struct world *w, struct fault_plan *plan)
 		return false;
 	for (uint32_t i = 0; i < held->shard_count; i++)
 		if (held->shards[i].oid == o->oid) {
-			world_trace(w, "n%u: oid %llx shard %u rots", node, (unsigned long long)o->oid,
-				    held->shards[i].number);
+			world_trace(w, "n%u: oid %llx shard %u rots", node,
+			            (unsigned long long)o->oid, held->shards[i].number);
 			return sim_disk_rot(d, o->pool, pg, o->oid, held->shards[i].number);
 		}
 	return false;

@@ -28,14 +28,15 @@ void op_record_text(const struct op_record *op, char text[OP_TEXT_LEN])
 {
 	static const char *const name[] = {"read", "write", "create", "zero", "delete", "stat"};
 	int n = snprintf(text, OP_TEXT_LEN, "client %u %s object %u cells %u+%u", op->client,
-			 name[op->type], op->object, op->first, op->count);
+	                 name[op->type], op->object, op->first, op->count);
 
 	if (op->type == OP_WRITE || op->type == OP_CREATE)
 		n += snprintf(text + n, OP_TEXT_LEN - n, " stamp %" PRIu64, op->stamp);
 	if (op->ended == OP_OPEN)
 		n += snprintf(text + n, OP_TEXT_LEN - n, " [%" PRIu64 ", open)", op->began);
 	else
-		n += snprintf(text + n, OP_TEXT_LEN - n, " [%" PRIu64 ", %" PRIu64 "]", op->began, op->ended);
+		n += snprintf(text + n, OP_TEXT_LEN - n, " [%" PRIu64 ", %" PRIu64 "]", op->began,
+		              op->ended);
 	if (op->refused)
 		n += snprintf(text + n, OP_TEXT_LEN - n, " exists");
 	if (op->absent)
@@ -43,6 +44,6 @@ void op_record_text(const struct op_record *op, char text[OP_TEXT_LEN])
 	if (op->type != OP_READ || op->ended == OP_OPEN)
 		return;
 	for (uint32_t i = 0; i < op->count && n < OP_TEXT_LEN - 24; i++)
-		n += snprintf(text + n, OP_TEXT_LEN - n, op->seen[i] == CELL_TORN ? " torn" : " %" PRIu64,
-			      op->seen[i]);
+		n += snprintf(text + n, OP_TEXT_LEN - n,
+		              op->seen[i] == CELL_TORN ? " torn" : " %" PRIu64, op->seen[i]);
 }

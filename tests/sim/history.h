@@ -16,9 +16,9 @@ struct op_record {
 	uint32_t client, object;
 	uint32_t first, count; /* cells; WRITE and CREATE put `stamp` there */
 	uint64_t stamp;
-	uint64_t began, ended; /* moments, all different */
-	bool refused;  /* CREATE: the object existed */
-	bool absent;   /* READ, STAT: the object did not exist */
+	uint64_t began, ended;    /* moments, all different */
+	bool refused;             /* CREATE: the object existed */
+	bool absent;              /* READ, STAT: the object did not exist */
 	uint64_t seen[MAX_CELLS]; /* READ */
 };
 

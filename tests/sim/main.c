@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* sim --seeds A-B [--nodes N] [--trace] [--quick]: runs seeds; a failing one is printed with its reason. */
+/* sim --seeds A-B [--nodes N] [--trace] [--quick]: runs seeds; a failing one is printed with its
+ * reason. */
 #include <getopt.h>
 #include <inttypes.h>
 #include <signal.h>
@@ -57,16 +58,18 @@ static void report(const struct totals *t)
 {
 	const struct sim_stats *s = &t->stats;
 
-	printf("%" PRIu64 " seeds, %" PRIu64 " failed, %.1f s (%.0f seeds/s)\n", t->seeds, t->failed,
-	       t->seconds, t->seeds / t->seconds);
-	printf("operations acknowledged %" PRIu64 ", retries %" PRIu64 ", without an answer %" PRIu64
-	       ", objects not decided %" PRIu64 "\n",
+	printf("%" PRIu64 " seeds, %" PRIu64 " failed, %.1f s (%.0f seeds/s)\n", t->seeds,
+	       t->failed, t->seconds, t->seeds / t->seconds);
+	printf("operations acknowledged %" PRIu64 ", retries %" PRIu64
+	       ", without an answer %" PRIu64 ", objects not decided %" PRIu64 "\n",
 	       s->ops_ok, s->retries, s->ops_open, s->undecided);
-	printf("events %" PRIu64 ", messages %" PRIu64 ", disk jobs %" PRIu64 ", epochs %" PRIu64 "\n",
+	printf("events %" PRIu64 ", messages %" PRIu64 ", disk jobs %" PRIu64 ", epochs %" PRIu64
+	       "\n",
 	       s->events, s->messages, s->disk_jobs, s->epochs);
 	printf("faults:");
 	for (uint32_t i = 0; i < FAULT_KINDS; i++)
-		printf(" %s %" PRIu64 "%s", sim_fault_name[i], s->faults[i], i + 1 < FAULT_KINDS ? "," : "\n");
+		printf(" %s %" PRIu64 "%s", sim_fault_name[i], s->faults[i],
+		       i + 1 < FAULT_KINDS ? "," : "\n");
 }
 
 static double now_s(void)
@@ -80,8 +83,10 @@ static double now_s(void)
 int main(int argc, char **argv)
 {
 	static const struct option longs[] = {
-		{"seeds", required_argument, NULL, 's'}, {"nodes", required_argument, NULL, 'n'},
-		{"trace", no_argument, NULL, 't'},	 {"quick", no_argument, NULL, 'q'},
+		{"seeds", required_argument, NULL, 's'},
+		{"nodes", required_argument, NULL, 'n'},
+		{"trace", no_argument, NULL, 't'},
+		{"quick", no_argument, NULL, 'q'},
 		{NULL, 0, NULL, 0},
 	};
 	struct scenario_options options = {0};
@@ -106,7 +111,8 @@ int main(int argc, char **argv)
 			return usage();
 		}
 	}
-	if (optind != argc || last < first || (options.nodes && (options.nodes < 3 || options.nodes > 16)))
+	if (optind != argc || last < first ||
+	    (options.nodes && (options.nodes < 3 || options.nodes > 16)))
 		return usage();
 	signal(SIGABRT, abort_handler);
 	totals.seconds = -now_s();

@@ -54,7 +54,8 @@ void stats_add(struct sim_stats *a, const struct sim_stats *b)
 
 static void draw_format(struct scenario *s)
 {
-	static const uint8_t kinds[][2] = {{1, 1}, {1, 2}, {1, 2}, {2, 1}, {2, 1}, {2, 2}, {3, 2}, {4, 2}};
+	static const uint8_t kinds[][2] = {{1, 1}, {1, 2}, {1, 2}, {2, 1},
+	                                   {2, 1}, {2, 2}, {3, 2}, {4, 2}};
 	const uint8_t *kind;
 	uint32_t limit = s->options->nodes ? s->options->nodes : 9;
 
@@ -119,9 +120,9 @@ static void draw_faults(struct scenario *s)
 {
 	struct world *w = s->w;
 	struct fault_plan *p = &s->faults;
-	static const uint8_t drawn[] = {FAULT_CRASH,	 FAULT_POWER_CUT, FAULT_PAUSE,	    FAULT_PARTITION,
-					FAULT_NODE_LOST, FAULT_DISK_FAIL, FAULT_CLIENT_GONE,
-					FAULT_ROT};
+	static const uint8_t drawn[] = {FAULT_CRASH,       FAULT_POWER_CUT, FAULT_PAUSE,
+	                                FAULT_PARTITION,   FAULT_NODE_LOST, FAULT_DISK_FAIL,
+	                                FAULT_CLIENT_GONE, FAULT_ROT};
 
 	/* One run in ten has no faults but those of the network. */
 	p->every_ms = draw_below(w, 10) ? draw_between(w, 300, 6000) : 0;
@@ -175,7 +176,8 @@ static bool run_safety(struct scenario *s)
 	workload_create(w, sim_member_epoch(w, 1), s->objects);
 	load = w->workload;
 	load->ops_left = draw_skewed(w, 50, s->options->quick ? 100 : 400);
-	load->pause_max_us = draw_between(w, 1, 12) * SIM_SECOND * 4 * w->client_count / load->ops_left;
+	load->pause_max_us =
+		draw_between(w, 1, 12) * SIM_SECOND * 4 * w->client_count / load->ops_left;
 	load->big_ppm = draw_below(w, 5) ? 0 : 10000;
 	for (uint32_t i = 0; i < w->client_count; i++)
 		sim_client_work(w, i);
@@ -192,7 +194,8 @@ static bool nodes_quiet(const struct world *w)
 	for (uint32_t i = 0; i < w->node_count; i++)
 		if (w->nodes[i]->state != NODE_GONE &&
 		    (w->nodes[i]->state != NODE_RUNNING || sim_node_is_paused(w, i) ||
-		     !node_map(w->nodes[i]->core) || node_map(w->nodes[i]->core)->epoch != sim_member_map(w)->epoch ||
+		     !node_map(w->nodes[i]->core) ||
+		     node_map(w->nodes[i]->core)->epoch != sim_member_map(w)->epoch ||
 		     !node_is_quiet(w->nodes[i]->core)))
 			return false;
 	return true;
@@ -206,12 +209,14 @@ static bool run_until_clean(struct scenario *s, uint32_t limit_s, const char *ph
 	uint32_t calm = 0;
 
 	while (!w->failed && w->now_us < start + limit_s * SIM_SECOND) {
-		bool over = w->workload->final ? w->workload->final_next == w->workload->object_count
-					       : w->workload->ops_left == 0;
+		bool over = w->workload->final
+		                    ? w->workload->final_next == w->workload->object_count
+		                    : w->workload->ops_left == 0;
 
 		world_run_until(w, w->now_us + POLL_MS * SIM_MS);
 		/* Twice in a row: nothing is about to begin. */
-		calm = over && clients_idle(w) && nodes_quiet(w) && !check_clean(w, why) ? calm + 1 : 0;
+		calm = over && clients_idle(w) && nodes_quiet(w) && !check_clean(w, why) ? calm + 1
+		                                                                         : 0;
 		if (calm == 2)
 			return true;
 	}
@@ -252,7 +257,8 @@ static void check_histories(struct scenario *s)
 
 		w->stats.undecided += result > 0;
 		if (result < 0)
-			world_fail(w, "%s (oid %llx)", why, (unsigned long long)load->objects[i].oid);
+			world_fail(w, "%s (oid %llx)", why,
+			           (unsigned long long)load->objects[i].oid);
 	}
 }
 
@@ -264,12 +270,13 @@ static void check_bounds(struct scenario *s)
 		for (uint32_t d = 0; d < w->nodes[i]->info.disk_count; d++)
 			if (disk_queue_peak(w->nodes[i]->queues[d]) > DISK_QUEUE_MAX)
 				world_fail(w, "node %u had %u jobs queued for one disk", i,
-					   disk_queue_peak(w->nodes[i]->queues[d]));
+				           disk_queue_peak(w->nodes[i]->queues[d]));
 	if (sim_net_in_flight(w) > NET_MAX)
 		world_fail(w, "%u messages are under way", sim_net_in_flight(w));
 }
 
-static void say(struct scenario_result *r, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+static void say(struct scenario_result *r, const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
 static void say(struct scenario_result *r, const char *fmt, ...)
 {
 	size_t len = strlen(r->why);
@@ -286,15 +293,18 @@ static void dump_state(struct scenario *s)
 	struct scenario_result *r = s->result;
 	const struct map *map = sim_member_map(w);
 
-	say(r, "%s\n  at %.3f s, epoch %u, %u nodes, %u:%u", w->failure, w->now_us / 1e6, map ? map->epoch : 0,
-	    w->node_count, s->format.k, s->format.m);
+	say(r, "%s\n  at %.3f s, epoch %u, %u nodes, %u:%u", w->failure, w->now_us / 1e6,
+	    map ? map->epoch : 0, w->node_count, s->format.k, s->format.m);
 	for (uint32_t i = 0; i < w->node_count; i++) {
 		const struct sim_node *n = w->nodes[i];
 		const struct map *seen = n->core ? node_map(n->core) : NULL;
 
 		say(r, "\n  n%u %s epoch %u%s", i,
-		    n->state == NODE_GONE ? "gone" : n->state == NODE_OFF ? "off" : "running",
-		    seen ? seen->epoch : 0, n->core && !node_is_quiet(n->core) ? ", not at rest" : "");
+		    n->state == NODE_GONE  ? "gone"
+		    : n->state == NODE_OFF ? "off"
+		                           : "running",
+		    seen ? seen->epoch : 0,
+		    n->core && !node_is_quiet(n->core) ? ", not at rest" : "");
 	}
 	for (uint32_t i = 0; i < w->client_count; i++) {
 		char text[OP_TEXT_LEN + 100];
@@ -316,7 +326,8 @@ static void tear_down(struct scenario *s)
 	r->stats = w->stats;
 	if (w->failed)
 		dump_state(s);
-	/* Jobs that the queue still points to belong to the nodes: these go last but for the pool. */
+	/* Jobs that the queue still points to belong to the nodes: these go last but for the
+	 * pool. */
 	world_clear(w);
 	for (uint32_t i = 0; i < w->client_count; i++)
 		sim_client_destroy(w, i);

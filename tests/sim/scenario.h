@@ -17,7 +17,7 @@ struct scenario_options {
 	uint64_t seed;
 	uint32_t nodes; /* 0: drawn */
 	bool trace;
-	bool quick;     /* fewer operations */
+	bool quick; /* fewer operations */
 };
 
 enum { SCENARIO_WHY_LEN = 4096 };

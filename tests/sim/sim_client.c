@@ -18,17 +18,17 @@ enum { NO_OP = UINT32_MAX, RETRY_MS = 30, TIMEOUT_MS = 1500 };
 
 struct sim_client {
 	uint32_t index;
-	struct req_id req;    /* of the operation at hand */
-	uint64_t next_id;     /* of messages */
-	uint64_t first_id;    /* of the operation's first message */
-	uint64_t asked_id;    /* of the message whose answer is awaited; 0: none */
+	struct req_id req; /* of the operation at hand */
+	uint64_t next_id;  /* of messages */
+	uint64_t first_id; /* of the operation's first message */
+	uint64_t asked_id; /* of the message whose answer is awaited; 0: none */
 	uint32_t asked_node;
-	uint32_t op;          /* in the history */
+	uint32_t op; /* in the history */
 	bool working, formatting, formatted;
 	bool map_wanted;
 	struct map *map;
 	struct sim_format format;
-	uint64_t turn;        /* a timer set for an older turn is void */
+	uint64_t turn; /* a timer set for an older turn is void */
 	uint32_t tries;
 	uint32_t last_result;
 };
@@ -139,8 +139,8 @@ static void format_ask(struct world *w, struct sim_client *c)
 static enum msg_type op_msg_type(const struct op_record *op)
 {
 	static const enum msg_type type[] = {
-		[OP_READ] = MSG_OBJ_READ,   [OP_WRITE] = MSG_OBJ_WRITE,   [OP_CREATE] = MSG_OBJ_WRITE,
-		[OP_ZERO] = MSG_OBJ_ZERO,   [OP_DELETE] = MSG_OBJ_DELETE, [OP_STAT] = MSG_OBJ_STAT,
+		[OP_READ] = MSG_OBJ_READ, [OP_WRITE] = MSG_OBJ_WRITE,   [OP_CREATE] = MSG_OBJ_WRITE,
+		[OP_ZERO] = MSG_OBJ_ZERO, [OP_DELETE] = MSG_OBJ_DELETE, [OP_STAT] = MSG_OBJ_STAT,
 	};
 
 	return type[op->type];
@@ -178,10 +178,11 @@ static uint32_t op_primary(const struct world *w, const struct map *map, const s
 {
 	const struct map_pool *pool = map_find_pool(map, o->pool);
 	const uint64_t *disks = placement_slots(sim_member_placement(w, map->epoch), o->pool,
-						place_pg_of(pool, o->oid));
+	                                        place_pg_of(pool, o->oid));
 
 	for (uint32_t i = 0; i < pool->k + pool->m; i++) {
-		const struct map_disk *d = disks[i] == NO_DISK ? NULL : map_find_disk(map, disks[i]);
+		const struct map_disk *d =
+			disks[i] == NO_DISK ? NULL : map_find_disk(map, disks[i]);
 		if (d && map_disk_up(map, d))
 			return sim_node_by_id(w, d->node);
 	}
@@ -212,7 +213,8 @@ static void op_begin(struct world *w, struct sim_client *c)
 
 		op_record_text(&w->workload->history.v[c->op], text);
 		world_print(w, "client %u begins %s (oid %llx)", c->index, text,
-			    (unsigned long long)workload_object(w, &w->workload->history.v[c->op])->oid);
+		            (unsigned long long)workload_object(w, &w->workload->history.v[c->op])
+		                    ->oid);
 	}
 }
 
@@ -249,8 +251,8 @@ static void map_take(struct world *w, struct sim_client *c, const struct msg *m)
 			return;
 		}
 		if (!sim_member_is_register_map(w, map))
-			world_fail(w, "client %u got a map of epoch %u that is not the register's", c->index,
-				   map->epoch);
+			world_fail(w, "client %u got a map of epoch %u that is not the register's",
+			           c->index, map->epoch);
 		if (!c->map || map->epoch > c->map->epoch) {
 			map_unref(c->map);
 			c->map = map;
@@ -299,7 +301,8 @@ static void op_end(struct world *w, struct sim_client *c, const struct msg *m)
 		char text[OP_TEXT_LEN];
 
 		op_record_text(op, text);
-		world_print(w, "client %u done %s (version %llx)", c->index, text, (unsigned long long)m->version);
+		world_print(w, "client %u done %s (version %llx)", c->index, text,
+		            (unsigned long long)m->version);
 	}
 	c->op = NO_OP;
 	c->asked_id = 0;
@@ -320,7 +323,7 @@ static bool op_answer_final(struct world *w, const struct op_record *op, const s
 	case RES_BASE:
 	case RES_CORRUPT:
 		world_fail(w, "%s of a client was answered \"%s\"", msg_type_name(m->type),
-			   wire_result_text(m->result));
+		           wire_result_text(m->result));
 		return false;
 	default:
 		return false;
@@ -341,7 +344,8 @@ static void op_take(struct world *w, struct sim_client *c, const struct msg *m)
 		return; /* an earlier try failed too */
 	c->last_result = m->result;
 	world_trace(w, "client %u tries again: %s", c->index, wire_result_text(m->result));
-	c->map_wanted |= m->result == RES_STALE || m->result == RES_NOT_PRIMARY || c->tries % 8 == 7;
+	c->map_wanted |=
+		m->result == RES_STALE || m->result == RES_NOT_PRIMARY || c->tries % 8 == 7;
 	client_retry(w, c);
 }
 
@@ -358,7 +362,7 @@ void sim_client_take(struct world *w, uint32_t index, uint32_t node, uint64_t co
 		map_take(w, c, msg);
 	} else if (msg->type == MSG_ADMIN && msg->id == c->asked_id) {
 		world_trace(w, "format: %s %.*s", wire_result_text(msg->result), (int)msg->blob_len,
-			    (const char *)msg->blob);
+		            (const char *)msg->blob);
 		client_retry(w, c);
 	} else if (c->op != NO_OP && msg->id >= c->first_id) {
 		op_take(w, c, msg);
@@ -425,5 +429,5 @@ void sim_client_text(const struct world *w, uint32_t index, char *text, size_t l
 	}
 	op_record_text(&w->workload->history.v[c->op], what);
 	snprintf(text, len, "client %u, try %u, epoch %u, last answer \"%s\": %s", index, c->tries,
-		 c->map ? c->map->epoch : 0, wire_result_text(c->last_result), what);
+	         c->map ? c->map->epoch : 0, wire_result_text(c->last_result), what);
 }

@@ -6,8 +6,9 @@
 #include "tests/sim/world.h"
 
 /*
- * A client with one operation in flight: routes it to the object's primary by its own copy of the map, and repeats it with the
- * same request id until it is answered for good. What it asked and heard goes into the workload's history.
+ * A client with one operation in flight: routes it to the object's primary by its own copy of the
+ * map, and repeats it with the same request id until it is answered for good. What it asked and
+ * heard goes into the workload's history.
  */
 struct sim_client *sim_client_create(struct world *w, uint32_t index);
 void sim_client_destroy(struct world *w, uint32_t index);
@@ -27,7 +28,8 @@ void sim_client_replace(struct world *w, uint32_t index);
 void sim_client_text(const struct world *w, uint32_t index, char *text, size_t len);
 
 /* From the network; msg is taken over. */
-void sim_client_take(struct world *w, uint32_t index, uint32_t node, uint64_t conn, struct msg *msg);
+void sim_client_take(struct world *w, uint32_t index, uint32_t node, uint64_t conn,
+                     struct msg *msg);
 void sim_client_lost(struct world *w, uint32_t index, uint32_t node, uint64_t conn);
 
 #endif

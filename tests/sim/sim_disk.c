@@ -116,8 +116,8 @@ bool sim_disk_request_durable(enum msg_type type)
 
 static bool request_changes(enum msg_type type)
 {
-	return sim_disk_request_durable(type) || type == MSG_SHARD_REMOVE || type == MSG_PG_COMMIT ||
-	       type == MSG_PG_DROP;
+	return sim_disk_request_durable(type) || type == MSG_SHARD_REMOVE ||
+	       type == MSG_PG_COMMIT || type == MSG_PG_DROP;
 }
 
 uint64_t sim_disk_live_bytes(const struct sim_disk *d)
@@ -216,8 +216,8 @@ const struct disk_pg *sim_disk_pg(const struct sim_disk *d, uint32_t pool, uint3
 	return disk_find(d, pool, pg);
 }
 
-const struct shard *sim_disk_shard(const struct sim_disk *d, uint32_t pool, uint32_t number, uint64_t oid,
-				   uint32_t shard)
+const struct shard *sim_disk_shard(const struct sim_disk *d, uint32_t pool, uint32_t number,
+                                   uint64_t oid, uint32_t shard)
 {
 	const struct disk_pg *pg = disk_find(d, pool, number);
 

@@ -7,8 +7,9 @@
 #include "tests/sim/world.h"
 
 /*
- * A store in memory that keeps sheep/core/disk_job.h to the letter, and forgets on a power cut what was
- * not yet durable: back to the last sync and then forward again by any number of whole changes, in order.
+ * A store in memory that keeps sheep/core/disk_job.h to the letter, and forgets on a power cut
+ * what was not yet durable: back to the last sync and then forward again by any number of whole
+ * changes, in order.
  */
 
 /* One version of a shard; version 0: none. */
@@ -38,7 +39,7 @@ struct undo; /* a PG as it was before a change that is not durable yet */
 struct sim_disk {
 	uint64_t id;
 	uint32_t pg_count;
-	struct disk_pg *pgs; /* by (pool, number) */
+	struct disk_pg *pgs;  /* by (pool, number) */
 	uint64_t limit_bytes; /* 0: none; what live shards may take before RES_NOSPACE */
 	bool failed;
 	uint64_t checksum_errors;
@@ -64,8 +65,8 @@ void sim_disk_crash(struct sim_disk *d, uint32_t kept);
 
 /* For checks and faults. */
 const struct disk_pg *sim_disk_pg(const struct sim_disk *d, uint32_t pool, uint32_t pg);
-const struct shard *sim_disk_shard(const struct sim_disk *d, uint32_t pool, uint32_t pg, uint64_t oid,
-				   uint32_t number);
+const struct shard *sim_disk_shard(const struct sim_disk *d, uint32_t pool, uint32_t pg,
+                                   uint64_t oid, uint32_t number);
 uint64_t sim_disk_live_bytes(const struct sim_disk *d);
 /* The bytes of the committed version change under the store. false: there are none. */
 bool sim_disk_rot(struct sim_disk *d, uint32_t pool, uint32_t pg, uint64_t oid, uint32_t number);

@@ -15,7 +15,7 @@
 enum { EPOCHS_MAX = 4096 };
 
 struct session {
-	bool open;       /* in the live set */
+	bool open; /* in the live set */
 	struct node_info info;
 	uint64_t heard_us;
 };
@@ -47,14 +47,14 @@ struct sim_member {
 /* Something that happens to one process of a node. */
 struct member_turn {
 	uint32_t node, life;
-	uint64_t at_us;          /* a ping: when it was sent */
-	uint32_t epoch_count;    /* its answer: what the register held */
-	struct map *map;         /* a proposal */
+	uint64_t at_us;       /* a ping: when it was sent */
+	uint32_t epoch_count; /* its answer: what the register held */
+	struct map *map;      /* a proposal */
 	uint64_t expected_cluster;
 	uint32_t expected_epoch;
 	int result;
-	uint64_t incarnation;    /* of a process that died */
-	uint64_t cluster;        /* adopt */
+	uint64_t incarnation; /* of a process that died */
+	uint64_t cluster;     /* adopt */
 	bool wipe;
 };
 
@@ -94,7 +94,8 @@ void sim_member_destroy(struct sim_member *m)
 
 const struct map *sim_member_epoch(const struct world *w, uint32_t epoch)
 {
-	return epoch >= 1 && epoch <= w->member->epoch_count ? w->member->epochs[epoch - 1].map : NULL;
+	return epoch >= 1 && epoch <= w->member->epoch_count ? w->member->epochs[epoch - 1].map
+	                                                     : NULL;
 }
 
 const struct map *sim_member_map(const struct world *w)
@@ -144,11 +145,13 @@ static void register_trace(struct world *w, const struct map *map)
 		return;
 	world_print(w, "epoch %u", map->epoch);
 	for (uint32_t i = 0; i < map->node_count; i++)
-		world_print(w, "  node n%u %016llx inc %016llx%s%s%s", sim_node_by_id(w, map->nodes[i].id),
-			    (unsigned long long)map->nodes[i].id, (unsigned long long)map->nodes[i].incarnation,
-			    map->nodes[i].flags & NODE_UP ? " up" : " down",
-			    map->nodes[i].flags & NODE_OUT ? " out" : "",
-			    map->nodes[i].flags & NODE_LEFT ? " left" : "");
+		world_print(w, "  node n%u %016llx inc %016llx%s%s%s",
+		            sim_node_by_id(w, map->nodes[i].id),
+		            (unsigned long long)map->nodes[i].id,
+		            (unsigned long long)map->nodes[i].incarnation,
+		            map->nodes[i].flags & NODE_UP ? " up" : " down",
+		            map->nodes[i].flags & NODE_OUT ? " out" : "",
+		            map->nodes[i].flags & NODE_LEFT ? " left" : "");
 }
 
 static void register_append(struct world *w, const struct map *map)
@@ -211,7 +214,8 @@ static void live_deliver(struct world *w, uint32_t node)
 	sim_node_event(w, node, &ev);
 }
 
-/* One epoch, or the live set when there is no newer epoch. Returns false when there is nothing new. */
+/* One epoch, or the live set when there is no newer epoch. Returns false when there is nothing
+ * new. */
 static bool news_deliver(struct world *w, uint32_t node, uint32_t epoch_count)
 {
 	struct driver *d = &w->member->drivers[node];
@@ -239,7 +243,8 @@ static void news_arrive(struct world *w, void *arg)
 		return;
 	if (sim_node_is_life(w, t->node, t->life)) {
 		w->member->drivers[t->node].news = false;
-		if (service_reaches(w, t->node) && news_deliver(w, t->node, w->member->epoch_count) &&
+		if (service_reaches(w, t->node) &&
+		    news_deliver(w, t->node, w->member->epoch_count) &&
 		    sim_node_is_life(w, t->node, t->life))
 			news_announce(w, t->node);
 	}
@@ -306,10 +311,11 @@ static void lease_deliver(struct world *w, const struct member_turn *t)
 {
 	struct sim_node *n = w->nodes[t->node];
 	struct event ev = {.type = EV_LEASE,
-			   .lease_until_ms = n->clock_ms + t->at_us / SIM_MS + w->profile.lease_ms};
+	                   .lease_until_ms = n->clock_ms + t->at_us / SIM_MS + w->profile.lease_ms};
 
 	while (w->member->drivers[t->node].next_epoch <= t->epoch_count)
-		if (!news_deliver(w, t->node, t->epoch_count) || !sim_node_is_life(w, t->node, t->life))
+		if (!news_deliver(w, t->node, t->epoch_count) ||
+		    !sim_node_is_life(w, t->node, t->life))
 			return;
 	if (w->member->drivers[t->node].live_seen == 0) {
 		live_deliver(w, t->node);
@@ -359,8 +365,9 @@ static void ping_send(struct world *w, void *arg)
 
 	ping->at_us = w->now_us;
 	world_after(w, notify_delay(w), ping_arrived, ping, turn_free);
-	world_after(w, w->profile.ping_ms * SIM_MS / 2 + draw_below(w, w->profile.ping_ms * SIM_MS / 2),
-		    ping_send, t, turn_free);
+	world_after(
+		w, w->profile.ping_ms * SIM_MS / 2 + draw_below(w, w->profile.ping_ms * SIM_MS / 2),
+		ping_send, t, turn_free);
 }
 
 void sim_member_join(struct world *w, uint32_t node)
@@ -390,8 +397,8 @@ void sim_member_died(struct world *w, uint32_t node)
 	bool quick = draw_below(w, 3);
 
 	t->incarnation = w->nodes[node]->info.incarnation;
-	world_after(w, draw_below(w, quick ? 200 * SIM_MS : w->profile.session_ms * SIM_MS), death_noticed,
-		    t, turn_free);
+	world_after(w, draw_below(w, quick ? 200 * SIM_MS : w->profile.session_ms * SIM_MS),
+	            death_noticed, t, turn_free);
 }
 
 /* ---- Proposals ---- */
@@ -422,7 +429,7 @@ static void proposal_arrives(struct world *w, void *arg)
 	if (service_reaches(w, t->node) && register_expects(w, t)) {
 		if (t->map->epoch != t->expected_epoch + 1 && t->expected_epoch)
 			world_fail(w, "node %u proposes epoch %u after %u", t->node, t->map->epoch,
-				   t->expected_epoch);
+			           t->expected_epoch);
 		register_append(w, t->map);
 		t->result = 0;
 		news_announce_all(w);
@@ -430,8 +437,8 @@ static void proposal_arrives(struct world *w, void *arg)
 	world_after(w, notify_delay(w), proposal_over, t, turn_free);
 }
 
-void sim_member_propose(struct world *w, uint32_t node, uint64_t expected_cluster, uint32_t expected_epoch,
-			struct map *map)
+void sim_member_propose(struct world *w, uint32_t node, uint64_t expected_cluster,
+                        uint32_t expected_epoch, struct map *map)
 {
 	struct member_turn *t = turn_create(w, node);
 

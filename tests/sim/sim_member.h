@@ -7,26 +7,28 @@
 #include "tests/sim/world.h"
 
 /*
- * Simulated membership: one service that every node's driver talks to, over links that can be cut like any other.
+ * Simulated membership: one service that every node's driver talks to, over links that can be cut
+ * like any other.
  *
  *   register  holds every epoch; a proposal wins when the register still holds what it expects
  *   live set  who has a session. A crash ends a session soon, silence ends it after session_ms
- *   lease     a ping that was answered allows a node to serve until lease_ms after it was sent; lease_ms < session_ms,
- *             so that nobody acts without a node before it has stopped. The answer follows all news that came
- *             before it: who may serve knows the map of the moment when its ping arrived.
+ *   lease     a ping that was answered allows a node to serve until lease_ms after it was sent;
+ *             lease_ms < session_ms, so that nobody acts without a node before it has stopped.
+ *             The answer follows all news that came before it: who may serve knows the map of the
+ *             moment when its ping arrived.
  *
- * Each node's driver hears of epochs in order, of live sets and leases after drawn delays; a paused node's driver is
- * paused too.
+ * Each node's driver hears of epochs in order, of live sets and leases after drawn delays; a
+ * paused node's driver is paused too.
  */
 struct sim_member *sim_member_create(struct world *w);
 void sim_member_destroy(struct sim_member *m);
 
 /* The node's side. */
-void sim_member_join(struct world *w, uint32_t node); /* its process has started */
+void sim_member_join(struct world *w, uint32_t node);  /* its process has started */
 void sim_member_leave(struct world *w, uint32_t node); /* in order */
 void sim_member_died(struct world *w, uint32_t node);
-void sim_member_propose(struct world *w, uint32_t node, uint64_t expected_cluster, uint32_t expected_epoch,
-			struct map *map);
+void sim_member_propose(struct world *w, uint32_t node, uint64_t expected_cluster,
+                        uint32_t expected_epoch, struct map *map);
 void sim_member_adopt(struct world *w, uint32_t node, uint64_t cluster, bool wipe);
 
 /* The register. */
@@ -36,7 +38,8 @@ const struct placement *sim_member_placement(const struct world *w, uint32_t epo
 bool sim_member_is_register_map(const struct world *w, const struct map *map);
 /* The next epoch, whoever wants it (for tests of the checkers). */
 void sim_member_install(struct world *w, const struct map *map);
-/* PGs per pool in the first map, instead of what format chose: small clusters, few PGs. 0: as they come. */
+/* PGs per pool in the first map, instead of what format chose: small clusters, few PGs. 0: as
+ * they come. */
 void sim_member_set_pg_count(struct world *w, uint32_t pg_count);
 
 #endif

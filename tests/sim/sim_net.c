@@ -12,7 +12,7 @@
 
 struct link {
 	bool cut;
-	bool lossy; /* something was lost silently while it was cut */
+	bool lossy;          /* something was lost silently while it was cut */
 	uint32_t generation; /* of the connection; what was sent on an older one does not arrive */
 	uint64_t busy_until_us; /* arrival of the last message, for links that keep the order */
 };
@@ -26,7 +26,7 @@ struct conn {
 struct sim_net {
 	struct link link[SIM_ENDS][SIM_ENDS];
 	uint32_t conn_count, conn_capacity;
-	struct conn *conns; /* id - 1 is the index */
+	struct conn *conns;                                 /* id - 1 is the index */
 	uint64_t of_client[SIM_MAX_CLIENTS][SIM_MAX_NODES]; /* open connection, or 0 */
 	uint32_t in_flight;
 };
@@ -143,7 +143,7 @@ static void packet_deliver(struct world *w, void *arg)
 	if (packet_arrives(w, p) && (m = packet_take_msg(w, p))) {
 		w->stats.messages++;
 		world_note(w, (uint64_t)p->from << 40 | (uint64_t)p->to << 32 | m->type, m->id,
-			   m->version ^ m->result);
+		           m->version ^ m->result);
 		if (is_client(p->to))
 			sim_client_take(w, p->to - SIM_CLIENT_0, p->from, p->conn, m);
 		else if (is_client(p->from))
@@ -239,7 +239,8 @@ static void lost_tell(struct world *w, uint32_t end, uint32_t other, uint64_t co
 {
 	struct lost *l = xcalloc(1, sizeof(*l));
 	/* Mostly at once; now and then the other side just stays silent for a while. */
-	uint64_t delay = draw_chance(w, 50000) ? draw_below(w, 3 * SIM_SECOND) : draw_below(w, 20 * SIM_MS);
+	uint64_t delay =
+		draw_chance(w, 50000) ? draw_below(w, 3 * SIM_SECOND) : draw_below(w, 20 * SIM_MS);
 
 	l->end = end;
 	l->other = other;
@@ -308,7 +309,8 @@ uint64_t sim_net_connect(struct world *w, uint32_t client, uint32_t node)
 
 uint32_t sim_net_client_of(const struct world *w, uint32_t node, uint64_t conn)
 {
-	const struct conn *c = conn >= 1 && conn <= w->net->conn_count ? &w->net->conns[conn - 1] : NULL;
+	const struct conn *c =
+		conn >= 1 && conn <= w->net->conn_count ? &w->net->conns[conn - 1] : NULL;
 
 	return c && c->open && c->node == node ? c->client : UINT32_MAX;
 }

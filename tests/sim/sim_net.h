@@ -6,10 +6,11 @@
 #include "tests/sim/world.h"
 
 /*
- * Messages between the ends of the world (nodes, clients, the membership service). A link goes one way, from one end to another.
- * What is sent arrives after a drawn delay, or its connection breaks: then it is lost, with some or all of what was under way
- * on that link, and both ends hear of it (EV_PEER_LOST, EV_CLIENT_LOST). A cut link is silent: its ends hear
- * of what was lost when it is healed.
+ * Messages between the ends of the world (nodes, clients, the membership service). A link goes
+ * one way, from one end to another. What is sent arrives after a drawn delay, or its connection
+ * breaks: then it is lost, with some or all of what was under way on that link, and both ends
+ * hear of it (EV_PEER_LOST, EV_CLIENT_LOST). A cut link is silent: its ends hear of what was lost
+ * when it is healed.
  */
 struct sim_net *sim_net_create(struct world *w);
 void sim_net_destroy(struct sim_net *net);

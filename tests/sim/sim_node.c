@@ -13,7 +13,8 @@
 
 enum { TICK_MS = 100 };
 
-struct sim_node *sim_node_create(struct world *w, uint32_t index, uint32_t disk_count, uint32_t zone)
+struct sim_node *sim_node_create(struct world *w, uint32_t index, uint32_t disk_count,
+                                 uint32_t zone)
 {
 	struct sim_node *n = xcalloc(1, sizeof(*n));
 
@@ -84,7 +85,8 @@ uint32_t sim_node_by_id(const struct world *w, uint64_t id)
 	return UINT32_MAX;
 }
 
-bool sim_node_defer(struct world *w, uint32_t index, world_run *run, void *arg, void (*drop)(void *arg))
+bool sim_node_defer(struct world *w, uint32_t index, world_run *run, void *arg,
+                    void (*drop)(void *arg))
 {
 	if (!sim_node_is_paused(w, index))
 		return false;
@@ -119,7 +121,7 @@ static void disk_carry_out(struct world *w, struct sim_node *n, struct disk_job 
 		}
 	}
 	world_fail(w, "node %u: a job for disk %016llx, which it does not have", n->index,
-		   (unsigned long long)job->disk);
+	           (unsigned long long)job->disk);
 }
 
 struct compute_turn {
@@ -220,9 +222,11 @@ static void epoch_check(struct world *w, struct sim_node *n)
 	if (!map || map->epoch == n->seen_epoch)
 		return;
 	if (map->epoch < n->seen_epoch)
-		world_fail(w, "node %u went from epoch %u back to %u", n->index, n->seen_epoch, map->epoch);
+		world_fail(w, "node %u went from epoch %u back to %u", n->index, n->seen_epoch,
+		           map->epoch);
 	else if (!sim_member_is_register_map(w, map))
-		world_fail(w, "node %u has a map of epoch %u that is not the register's", n->index, map->epoch);
+		world_fail(w, "node %u has a map of epoch %u that is not the register's", n->index,
+		           map->epoch);
 	n->seen_epoch = map->epoch;
 }
 
@@ -246,11 +250,13 @@ void sim_node_peer_msg(struct world *w, uint32_t index, uint32_t from, struct ms
 	struct event ev = {.type = EV_PEER_MSG, .from = w->nodes[from]->info.id, .msg = msg};
 
 	if (w->trace && msg->type != MSG_PING)
-		world_print(w, "n%u <- n%u %s%s id %llx e%u pg %u.%u oid %llx shard %u v %llx base %llx: %s", index,
-			    from, msg_type_name(msg->type), msg->reply ? " reply" : "", (unsigned long long)msg->id,
-			    msg->epoch, msg->pool, msg->pg, (unsigned long long)msg->oid, msg->shard,
-			    (unsigned long long)msg->version, (unsigned long long)msg->base,
-			    wire_result_text(msg->result));
+		world_print(
+			w,
+			"n%u <- n%u %s%s id %llx e%u pg %u.%u oid %llx shard %u v %llx base %llx: %s",
+			index, from, msg_type_name(msg->type), msg->reply ? " reply" : "",
+			(unsigned long long)msg->id, msg->epoch, msg->pool, msg->pg,
+			(unsigned long long)msg->oid, msg->shard, (unsigned long long)msg->version,
+			(unsigned long long)msg->base, wire_result_text(msg->result));
 	sim_node_event(w, index, &ev);
 }
 
@@ -292,7 +298,8 @@ static void node_tick(struct world *w, void *arg)
 
 		sim_node_event(w, n->index, &ev);
 	}
-	world_after(w, TICK_MS * SIM_MS / 2 + draw_below(w, TICK_MS * SIM_MS / 2), node_tick, n, NULL);
+	world_after(w, TICK_MS * SIM_MS / 2 + draw_below(w, TICK_MS * SIM_MS / 2), node_tick, n,
+	            NULL);
 }
 
 /* ---- Start and stop ---- */
@@ -362,8 +369,10 @@ void sim_node_lose(struct world *w, uint32_t index)
 
 void sim_node_pause(struct world *w, uint32_t index, uint64_t duration_us)
 {
-	world_trace(w, "n%u is stopped for %llu ms", index, (unsigned long long)(duration_us / SIM_MS));
-	w->nodes[index]->paused_until_us = MAX(w->nodes[index]->paused_until_us, w->now_us + duration_us);
+	world_trace(w, "n%u is stopped for %llu ms", index,
+	            (unsigned long long)(duration_us / SIM_MS));
+	w->nodes[index]->paused_until_us =
+		MAX(w->nodes[index]->paused_until_us, w->now_us + duration_us);
 }
 
 void sim_node_fail_disk(struct world *w, uint32_t index, uint32_t disk)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Seeds for every `make check`, the named ones of tests/sim/scenarios, and that a seed repeats exactly. */
+/* Seeds for every `make check`, the named ones of tests/sim/scenarios, and that a seed repeats
+ * exactly. */
 #include <inttypes.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -21,7 +22,8 @@ static uint32_t seed_run(uint64_t seed, const char *name)
 
 	scenario_run(&options, &result);
 	if (result.failed)
-		print_message("# seed %" PRIu64 "%s%s: %s\n", seed, *name ? " " : "", name, result.why);
+		print_message("# seed %" PRIu64 "%s%s: %s\n", seed, *name ? " " : "", name,
+		              result.why);
 	return result.failed;
 }
 

@@ -18,7 +18,8 @@ void workload_create(struct world *w, const struct map *map, uint32_t objects)
 		const struct map_pool *pool;
 
 		o->pool = draw_below(w, 3) ? POOL_DATA : POOL_META;
-		o->oid = o->pool == POOL_DATA ? volume | i : 8ull << 60 | (volume + ((uint64_t)i << 32));
+		o->oid = o->pool == POOL_DATA ? volume | i
+		                              : 8ull << 60 | (volume + ((uint64_t)i << 32));
 		pool = map_find_pool(map, o->pool);
 		cells_draw(&o->cells, &w->prng, pool->k, 1u << pool->object_shift);
 	}

@@ -18,14 +18,15 @@ struct sim_object {
 struct workload {
 	uint32_t object_count;
 	struct sim_object objects[SIM_MAX_OBJECTS];
-	uint32_t ops_left;      /* to be begun */
-	uint32_t big_ppm;       /* operations on whole objects */
-	uint32_t reader_ppm[SIM_MAX_CLIENTS]; /* of a client's operations that are reads, beyond its share */
-	uint32_t sleep_ppm;     /* operations after which the client sleeps for seconds */
-	uint64_t pause_max_us;  /* of a client between two operations */
+	uint32_t ops_left; /* to be begun */
+	uint32_t big_ppm;  /* operations on whole objects */
+	uint32_t reader_ppm
+		[SIM_MAX_CLIENTS]; /* of a client's operations that are reads, beyond its share */
+	uint32_t sleep_ppm;        /* operations after which the client sleeps for seconds */
+	uint64_t pause_max_us;     /* of a client between two operations */
 	uint64_t last_stamp;
-	uint32_t final_next;    /* the next object of the final reads */
-	bool final;             /* the final reads are under way */
+	uint32_t final_next; /* the next object of the final reads */
+	bool final;          /* the final reads are under way */
 	struct history history;
 };
 

@@ -57,7 +57,8 @@ static bool item_before(const struct world_item *a, const struct world_item *b)
 	return a->at_us < b->at_us || (a->at_us == b->at_us && a->sequence < b->sequence);
 }
 
-void world_after(struct world *w, uint64_t delay_us, world_run *run, void *arg, void (*drop)(void *arg))
+void world_after(struct world *w, uint64_t delay_us, world_run *run, void *arg,
+                 void (*drop)(void *arg))
 {
 	struct world_item item = {w->now_us + delay_us, w->sequence++, run, arg, drop};
 	uint32_t i = w->queue_count;
@@ -83,7 +84,8 @@ static struct world_item queue_pop(struct world *w)
 		uint32_t child = 2 * i + 1;
 		if (child >= w->queue_count)
 			break;
-		if (child + 1 < w->queue_count && item_before(&w->queue[child + 1], &w->queue[child]))
+		if (child + 1 < w->queue_count &&
+		    item_before(&w->queue[child + 1], &w->queue[child]))
 			child++;
 		if (!item_before(&w->queue[child], &last))
 			break;

@@ -9,11 +9,13 @@
 #include "lib/base/prng.h"
 
 /*
- * One simulated run: virtual time, one queue of things to happen, ordered by (time, sequence), and one
- * random source. A run uses one thread, reads no clock and uses no address as a key or for order, so
- * that a seed always gives the same run; trace_hash covers all that happened and proves it.
+ * One simulated run: virtual time, one queue of things to happen, ordered by (time, sequence),
+ * and one random source. A run uses one thread, reads no clock and uses no address as a key or
+ * for order, so that a seed always gives the same run; trace_hash covers all that happened and
+ * proves it.
  *
- * Whatever acts in a run (nodes, network, disks, membership, clients, faults) hangs off the world.
+ * Whatever acts in a run (nodes, network, disks, membership, clients, faults) hangs off the
+ * world.
  */
 enum {
 	SIM_MAX_NODES = 16,
@@ -41,11 +43,11 @@ struct sim_profile {
 	/* network */
 	uint32_t delay_min_us, delay_max_us;
 	uint32_t slow_ppm, slow_max_us; /* messages that take much longer */
-	uint32_t reset_ppm;   /* messages whose connection breaks */
-	uint32_t silent_ppm;  /* messages lost without a word: rare, TCP does not do this */
+	uint32_t reset_ppm;             /* messages whose connection breaks */
+	uint32_t silent_ppm; /* messages lost without a word: rare, TCP does not do this */
 	uint32_t dup_ppm;
-	bool fifo;            /* a link keeps the order, as one TCP connection does */
-	bool codec;           /* messages cross the network as bytes */
+	bool fifo;  /* a link keeps the order, as one TCP connection does */
+	bool codec; /* messages cross the network as bytes */
 	/* disks */
 	uint32_t disk_min_us, disk_max_us, sync_us;
 	bool reads_overtake;
@@ -111,7 +113,8 @@ struct world *world_create(uint64_t seed, bool trace);
 void world_destroy(struct world *w);
 
 /* After delay_us, run(w, arg). drop, if not NULL, frees arg when the world ends first. */
-void world_after(struct world *w, uint64_t delay_us, world_run *run, void *arg, void (*drop)(void *arg));
+void world_after(struct world *w, uint64_t delay_us, world_run *run, void *arg,
+                 void (*drop)(void *arg));
 /* Frees all that is still queued (before the parts go). */
 void world_clear(struct world *w);
 /* Carries out the next entry. false: nothing is left, or the run failed. */
