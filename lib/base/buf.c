@@ -173,6 +173,12 @@ void buf_pool_destroy(struct buf_pool *pool)
 	free(pool);
 }
 
+void buf_pool_keep(struct buf_pool *pool, size_t keep_bytes)
+{
+	pool->keep_bytes = keep_bytes;
+	idle_trim(pool, keep_bytes);
+}
+
 size_t buf_pool_used_bytes(const struct buf_pool *pool)
 {
 	return pool->used_bytes;

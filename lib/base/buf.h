@@ -34,6 +34,8 @@ struct buf {
 
 /* keep_bytes: how much idle memory the pool holds on to. */
 struct buf_pool *buf_pool_create(size_t keep_bytes);
+/* Changes how much it holds on to, from now on; gives the rest back at once. */
+void buf_pool_keep(struct buf_pool *pool, size_t keep_bytes);
 /* Every buffer must have been returned (asserted). NULL is fine. */
 void buf_pool_destroy(struct buf_pool *pool);
 /* Bytes in buffers handed out now (capacity). For budgets and leak checks. */

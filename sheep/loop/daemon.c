@@ -25,7 +25,9 @@ enum {
 	LEAVE_MS = 3000, /* an orderly leave waits this long for its epoch */
 	LINGER_MS = 200, /* for last answers to reach their clients */
 	JOIN_MS = 10000, /* a start that is no member by then has failed */
-	POOL_KEEP_BYTES = 32 << 20,
+	POOL_BUSY_BYTES = 96 << 20, /* idle payload memory kept while there is work, */
+	POOL_IDLE_BYTES = 16 << 20, /* and after QUIET_TICKS without any */
+	QUIET_TICKS = 40,
 };
 
 struct daemon {
@@ -45,6 +47,7 @@ struct daemon {
 	struct list computed; /* done in place, not yet told to the node */
 	uint32_t adopting;    /* disks that have not answered yet */
 	int adopt_result;
+	uint32_t quiet_ticks;       /* in a row in which no payload was held */
 	bool joined, stopping;
 	int exit_status;
 	char stop_why[DAEMON_TEXT_LEN];
@@ -305,6 +308,16 @@ static void on_completions(struct ev_loop *loop, ev_async *w, int revents)
 	take_notices(d, &notices);
 }
 
+/* Fresh pages cost more than the copy into them, so buffers are kept while there is work. */
+static void pool_adjust(struct daemon *d)
+{
+	d->quiet_ticks = buf_pool_used_bytes(d->pool) ? 0 : d->quiet_ticks + 1;
+	if (d->quiet_ticks == 0)
+		buf_pool_keep(d->pool, POOL_BUSY_BYTES);
+	else if (d->quiet_ticks == QUIET_TICKS)
+		buf_pool_keep(d->pool, POOL_IDLE_BYTES);
+}
+
 static void on_tick(struct ev_loop *loop, ev_timer *w, int revents)
 {
 	(void)loop, (void)revents;
@@ -312,6 +325,7 @@ static void on_tick(struct ev_loop *loop, ev_timer *w, int revents)
 
 	daemon_step(d, (struct event){.type = EV_TICK});
 	disks_idle(d->disks, boottime_ms());
+	pool_adjust(d);
 }
 
 static void on_leave_timeout(struct ev_loop *loop, ev_timer *w, int revents)
@@ -474,7 +488,7 @@ int daemon_create(const struct daemon_options *options, struct daemon **ret,
 	d->options = *options;
 	d->log = options->log;
 	d->loop = ev_loop_new(EVFLAG_AUTO);
-	d->pool = buf_pool_create(POOL_KEEP_BYTES);
+	d->pool = buf_pool_create(POOL_BUSY_BYTES);
 	list_init(&d->computed);
 	effects_init(&d->fx);
 	completions_init(&d->completions, d->loop, on_completions, d);
