@@ -95,16 +95,18 @@ int store_log_pg(struct store *st, struct pg *pg, enum space_use use)
 	return 0;
 }
 
-/* Shards that a walk over a PG found; dropped a page at a time, because dropping changes what is
- * walked. */
-enum { PAGE = 1024 };
+/*
+ * Shards that a walk over a PG found, to be dropped: in one batch, so that a power cut leaves all or
+ * none of them, unless there are more than PAGE_MAX.
+ */
+enum { PAGE_MAX = 65536 };
 struct page {
-	struct shard_key v[PAGE];
-	uint32_t count;
+	struct shard_key *v;
+	uint32_t count, cap;
 	uint64_t tombstones_up_to; /* 0: any shard */
 	uint32_t keep;             /* shard number to leave alone */
 	struct shard_key last;
-	bool full;
+	bool started, full;
 };
 
 static int page_each(void *ctx, const struct shard *s)
@@ -118,9 +120,27 @@ static int page_each(void *ctx, const struct shard *s)
 	} else if (s->key.shard == p->keep) {
 		return 0;
 	}
+	if (p->count == p->cap) {
+		p->cap = MAX(256, p->cap * 2);
+		p->v = xrealloc(p->v, p->cap * sizeof(*p->v));
+	}
 	p->v[p->count++] = s->key;
-	p->full = p->count == PAGE;
+	p->full = p->count == PAGE_MAX;
 	return p->full;
+}
+
+/* Finds the next ones and makes room in the batch for their records and `extra` bytes more. */
+static int page_collect(struct store *st, struct page *p, uint32_t extra)
+{
+	struct shard_key after = p->last;
+
+	p->count = 0;
+	p->full = false;
+	int err = memtable_list(&st->mt, &after, !p->started, page_each, p);
+	p->started = true;
+	if (err)
+		return err;
+	return batch_reserve(st, SPACE_META, p->count * record_encoded_len(0, 0, 0) + extra, 0);
 }
 
 static int page_drop(struct store *st, const struct page *p)
@@ -136,81 +156,83 @@ static int page_drop(struct store *st, const struct page *p)
 	return 0;
 }
 
-static int pg_drop_shards(struct store *st, const struct msg *req, uint64_t tombstones_up_to,
-                          uint32_t keep)
+/* What was collected, and whatever did not fit with it. */
+static int page_drop_all(struct store *st, struct page *p)
 {
-	struct page *p = xcalloc(1, sizeof(*p));
-	int err = 0;
+	int err = page_drop(st, p);
 
-	p->tombstones_up_to = tombstones_up_to;
-	p->keep = keep;
-	p->last = (struct shard_key){.pool = req->pool, .pg = req->pg};
-	for (bool first = true; !err && (first || p->full); first = false) {
-		struct shard_key after = p->last;
-		p->count = 0;
-		p->full = false;
-		err = memtable_list(&st->mt, &after, first, page_each, p);
+	while (!err && p->full) {
+		err = batch_flush(st);
+		if (!err && st->mt.dirty > MEMTABLE_DIRTY_MAX)
+			err = store_checkpoint(st);
+		if (!err)
+			err = page_collect(st, p, 0);
 		if (!err)
 			err = page_drop(st, p);
-		if (!err && st->mt.dirty > 2 * MEMTABLE_DIRTY_MAX) {
-			err = batch_flush(st);
-			if (!err)
-				err = store_checkpoint(st);
-		}
 	}
-	free(p);
 	return err;
 }
 
-static int pg_activate(struct store *st, const struct msg *req)
+static int pg_activate(struct store *st, const struct msg *req, struct page *p)
 {
 	struct pg *pg = memtable_pg(&st->mt, req->pool, req->pg);
+	uint32_t extra = record_encoded_len(0, 0, PG_ENCODED_MAX);
 
+	store_promote_pg(st, pg, req->info.commit);
+	p->tombstones_up_to = req->info.commit;
+	bool drop = (req->flags & MSG_F_PURGE) && pg->tombstones && req->info.commit;
+	int err = drop ? page_collect(st, p, extra) : batch_reserve(st, SPACE_META, extra, 0);
+	if (err)
+		return err;
 	pg->info.activated = MAX(pg->info.activated, req->info.activated);
 	pg->info.clean = MAX(pg->info.clean, req->info.clean);
 	pg->info.commit = MAX(pg->info.commit, req->info.commit);
 	for (uint32_t i = 0; i < req->log_count; i++)
 		pg_log_add(pg, &req->log[i]);
-	store_promote_pg(st, pg, req->info.commit);
 	memtable_pg_changed(&st->mt, pg);
-	bool drop = (req->flags & MSG_F_PURGE) && pg->tombstones;
-	int err = store_log_pg(st, pg, SPACE_META);
-	if (!err && drop && req->info.commit)
-		err = pg_drop_shards(st, req, req->info.commit, SHARD_NONE);
-	return err;
+	err = store_log_pg(st, pg, SPACE_META);
+	return err ? err : page_drop_all(st, p);
+}
+
+static int pg_drop(struct store *st, const struct msg *req, struct page *p)
+{
+	bool forget = req->shard == SHARD_NONE && memtable_pg_find(&st->mt, req->pool, req->pg);
+
+	p->keep = req->shard;
+	int err = page_collect(st, p, record_encoded_len(0, 0, 0));
+	if (!err && forget) {
+		struct pg *pg = memtable_pg(&st->mt, req->pool, req->pg);
+		pg_forget(pg);
+		memtable_pg_changed(&st->mt, pg);
+		err = store_log_pg(st, pg, SPACE_META);
+	}
+	return err ? err : page_drop_all(st, p);
+}
+
+static uint32_t pg_change(struct store *st, const struct msg *req,
+                          int (*change)(struct store *st, const struct msg *req, struct page *p))
+{
+	int err = 0;
+
+	for (int attempt = 0; attempt < 2; attempt++) {
+		struct page p = {.last = {.pool = req->pool, .pg = req->pg}};
+		err = change(st, req, &p);
+		free(p.v);
+		if (err != -ENOSPC || attempt)
+			break;
+		store_compact_urgent(st, 0);
+		if (st->failed)
+			return RES_IO;
+	}
+	return err ? store_error(st, err) : RES_OK;
 }
 
 uint32_t store_pg_activate(struct store *st, const struct msg *req)
 {
-	int err = pg_activate(st, req);
-
-	if (err == -ENOSPC) {
-		store_compact_urgent(st, 0);
-		err = st->failed ? -EIO : pg_activate(st, req);
-	}
-	return err ? store_error(st, err) : RES_OK;
-}
-
-static int pg_drop(struct store *st, const struct msg *req)
-{
-	struct pg *pg = memtable_pg_find(&st->mt, req->pool, req->pg);
-
-	int err = pg_drop_shards(st, req, 0, req->shard);
-	if (err || req->shard != SHARD_NONE || !pg)
-		return err;
-	pg = memtable_pg(&st->mt, req->pool, req->pg);
-	pg_forget(pg);
-	memtable_pg_changed(&st->mt, pg);
-	return store_log_pg(st, pg, SPACE_META);
+	return pg_change(st, req, pg_activate);
 }
 
 uint32_t store_pg_drop(struct store *st, const struct msg *req)
 {
-	int err = pg_drop(st, req);
-
-	if (err == -ENOSPC) {
-		store_compact_urgent(st, 0);
-		err = st->failed ? -EIO : pg_drop(st, req);
-	}
-	return err ? store_error(st, err) : RES_OK;
+	return pg_change(st, req, pg_drop);
 }

@@ -44,12 +44,14 @@ static bool run_batch(struct cut *c)
 	store_execute(w->f->st, &list);
 	for (uint32_t i = 0; i < c->jobs; i++) {
 		list_remove(&jobs[i]->link);
+		if (!c->pc.off) {
+			model_execute(w->m, c->twins[i]);
+			assert_true(model_replies_equal(jobs[i], c->twins[i]));
+		}
 		job_destroy(jobs[i]);
 	}
 	if (c->pc.off)
 		return false;
-	for (uint32_t i = 0; i < c->jobs; i++)
-		model_execute(w->m, c->twins[i]);
 	batch_forget(c);
 	return true;
 }
@@ -93,24 +95,34 @@ static void come_up(struct cut *c)
 	fixture_open(w->f);
 }
 
+/* As the model is now; `half`: and of this job what it does even when it fails. */
+static bool holds_now(struct cut *c, const struct disk_job *half)
+{
+	struct world *w = &c->w;
+	struct model *before = w->m;
+
+	w->m = model_clone(before);
+	if (half)
+		model_promote_base(w->m, half->req);
+	world_tell_commits(w);
+	bool same = world_all_same(w);
+	if (!same) {
+		model_destroy(w->m);
+		w->m = before;
+	} else {
+		model_destroy(before);
+	}
+	return same;
+}
+
 /* Nothing of the batch under way, or its first jobs. */
 static bool holds_what_was_answered(struct cut *c)
 {
-	struct world *w = &c->w;
-
 	for (uint32_t i = 0; i <= c->jobs; i++) {
-		struct model *before = w->m;
-		w->m = model_clone(before);
-		world_tell_commits(w);
-		bool same = world_all_same(w);
-		if (same) {
-			model_destroy(before);
+		if (holds_now(c, NULL) || (i < c->jobs && holds_now(c, c->twins[i])))
 			return true;
-		}
-		model_destroy(w->m);
-		w->m = before;
 		if (i < c->jobs)
-			model_execute(w->m, c->twins[i]);
+			model_execute(c->w.m, c->twins[i]);
 	}
 	return false;
 }
