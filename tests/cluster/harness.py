@@ -78,11 +78,11 @@ def free_ports(count):
     raise Failed('no %d free ports in a row' % count)
 
 
-def fresh_dir():
-    """On memory where there is room, so that a slow disk does not decide a test."""
+def fresh_dir(in_memory=False):
+    """in_memory: where there is room. A daemon drives stores on memory and on disks in different ways."""
     base = None
     with contextlib.suppress(OSError):
-        if shutil.disk_usage('/dev/shm').free > 4 << 30:
+        if in_memory and shutil.disk_usage('/dev/shm').free > 4 << 30:
             base = '/dev/shm'
     return tempfile.mkdtemp(prefix='sheepfold-test-', dir=base)
 
@@ -165,8 +165,8 @@ class Node:
 class Cluster:
     """with Cluster(5) as c: ..."""
 
-    def __init__(self, count, disks=0, options=(), start=True):
-        self.dir = fresh_dir()
+    def __init__(self, count, disks=0, options=(), start=True, in_memory=False):
+        self.dir = fresh_dir(in_memory)
         self.disks, self.options = disks, list(options)
         self.port = free_ports(count + 4)
         self.nodes = [Node(self, i) for i in range(count)]
