@@ -184,7 +184,7 @@ static bool loss_allowed(struct world *w, const struct fault_plan *plan)
 		left += w->nodes[i]->state != NODE_GONE;
 	if (plan->lost == plan->lost_max || left <= plan->min_nodes)
 		return false;
-	return plan->lost == 0 || check_clean(w, why) == 0;
+	return plan->lost == 0 || (sim_nodes_at_rest(w) && check_clean(w, why) == 0);
 }
 
 static bool fault_node_lost(struct world *w, struct fault_plan *plan)

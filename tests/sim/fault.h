@@ -10,10 +10,10 @@
  * What a healthy cluster must survive, and what this budget keeps to: any number of crashes,
  * pauses and partitions at a time, for their disks come back with all that was durable. Nodes and
  * disks that never come back: one at any moment; the next only once the cluster has made good for
- * the one before (check_clean passes). An acknowledged write is on at least k + 1 slots (all,
- * when m is 1), so that one of them may go whatever else is down, stale or being rebuilt.
- * Likewise bit rot takes one shard of an object at a time, and only in runs that lose nothing
- * else.
+ * the one before (all nodes at rest, check_clean passes). An acknowledged write is on at least k
+ * + 1 slots (all, when m is 1), so that one of them may go whatever else is down, stale or being
+ * rebuilt. Likewise bit rot takes one shard of an object at a time, and only in runs that lose
+ * nothing else.
  */
 struct fault_plan {
 	uint32_t every_ms;            /* mean time between two faults; 0: none */

@@ -189,18 +189,6 @@ static bool run_safety(struct scenario *s)
 	return !w->failed;
 }
 
-static bool nodes_quiet(const struct world *w)
-{
-	for (uint32_t i = 0; i < w->node_count; i++)
-		if (w->nodes[i]->state != NODE_GONE &&
-		    (w->nodes[i]->state != NODE_RUNNING || sim_node_is_paused(w, i) ||
-		     !node_map(w->nodes[i]->core) ||
-		     node_map(w->nodes[i]->core)->epoch != sim_member_map(w)->epoch ||
-		     !node_is_quiet(w->nodes[i]->core)))
-			return false;
-	return true;
-}
-
 static bool run_until_clean(struct scenario *s, uint32_t limit_s, const char *phase)
 {
 	struct world *w = s->w;
@@ -215,14 +203,15 @@ static bool run_until_clean(struct scenario *s, uint32_t limit_s, const char *ph
 
 		world_run_until(w, w->now_us + POLL_MS * SIM_MS);
 		/* Twice in a row: nothing is about to begin. */
-		calm = over && clients_idle(w) && nodes_quiet(w) && !check_clean(w, why) ? calm + 1
-		                                                                         : 0;
+		calm = over && clients_idle(w) && sim_nodes_at_rest(w) && !check_clean(w, why)
+		               ? calm + 1
+		               : 0;
 		if (calm == 2)
 			return true;
 	}
 	if (!clients_idle(w))
 		world_fail(w, "%s: clients wait still after %u s", phase, limit_s);
-	else if (!nodes_quiet(w))
+	else if (!sim_nodes_at_rest(w))
 		world_fail(w, "%s: not every node is at rest after %u s; %s", phase, limit_s, why);
 	else
 		world_fail(w, "%s: not clean after %u s: %s", phase, limit_s, why);

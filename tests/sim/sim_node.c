@@ -85,6 +85,23 @@ uint32_t sim_node_by_id(const struct world *w, uint64_t id)
 	return UINT32_MAX;
 }
 
+static bool node_at_rest(const struct world *w, uint32_t index)
+{
+	const struct sim_node *n = w->nodes[index];
+	const struct map *map = n->core ? node_map(n->core) : NULL;
+
+	return map && !sim_node_is_paused(w, index) && map->epoch == sim_member_map(w)->epoch &&
+	       node_is_quiet(n->core);
+}
+
+bool sim_nodes_at_rest(const struct world *w)
+{
+	for (uint32_t i = 0; i < w->node_count; i++)
+		if (w->nodes[i]->state != NODE_GONE && !node_at_rest(w, i))
+			return false;
+	return true;
+}
+
 bool sim_node_defer(struct world *w, uint32_t index, world_run *run, void *arg,
                     void (*drop)(void *arg))
 {
