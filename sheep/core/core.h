@@ -377,6 +377,8 @@ struct missing *missing_find(struct pg *pg, uint64_t oid);
 struct missing *missing_add(struct node *node, struct pg *pg, uint64_t oid, uint64_t version);
 /* `have` or `need` changed: into the right queue. */
 void missing_requeue(struct node *node, struct missing *m);
+/* Enough slots have it: no longer held back, nor the commit point because of it. */
+void missing_stable(struct node *node, struct missing *m);
 void missing_free(struct node *node, struct missing *m);
 /* A slot's shard turned out to be bad while serving: version is the object's. */
 void missing_mark_slot(struct node *node, struct pg *pg, uint64_t oid, uint64_t version,

@@ -52,6 +52,15 @@ void missing_requeue(struct node *node, struct missing *m)
 		list_push(&node->recover[missing_redundancy(m)], &m->queue);
 }
 
+void missing_stable(struct node *node, struct missing *m)
+{
+	m->unstable = false;
+	if (--m->pg->unstable_count)
+		return;
+	m->pg->commit_cap = UINT64_MAX;
+	pg_advance_commit(node, m->pg);
+}
+
 void missing_free(struct node *node, struct missing *m)
 {
 	struct pg *pg = m->pg;
@@ -62,10 +71,8 @@ void missing_free(struct node *node, struct missing *m)
 	list_splice(&waiting, &m->waiting);
 	list_remove(&m->queue);
 	htab_remove(&pg->missing, &m->by_oid);
-	if (m->unstable && --pg->unstable_count == 0) {
-		pg->commit_cap = UINT64_MAX;
-		pg_advance_commit(node, pg);
-	}
+	if (m->unstable)
+		missing_stable(node, m);
 	free(m);
 	while ((l = list_pop(&waiting)))
 		op_start(node, list_item(l, struct op, link));

@@ -18,6 +18,36 @@
 
 enum { BLOCKED_MS = 3000 };
 
+/* Enough slots have it for it to be shown, as many as a write needs, though one has no room for its shard. */
+static void settle_unstable(struct node *node, struct missing *m)
+{
+	uint32_t in_place = 0;
+
+	for (uint32_t i = 0; i < m->pg->n; i++)
+		in_place += (m->have & m->pg->live & slot_bit(i)) && m->source[i] == i;
+	if (m->unstable && in_place >= pg_min_live(node, m->pg))
+		missing_stable(node, m);
+}
+
+/* A target is full: who waits to write hears it now, who waits to read goes on if it can. */
+static void answer_waiting(struct node *node, struct missing *m)
+{
+	struct list waiting, *l;
+
+	settle_unstable(node, m);
+	list_init(&waiting);
+	list_splice(&waiting, &m->waiting);
+	while ((l = list_pop(&waiting))) {
+		struct op *op = list_item(l, struct op, link);
+		if (op->exclusive)
+			op_finish(node, op, RES_NOSPACE);
+		else if (m->unstable)
+			list_push(&m->waiting, &op->link);
+		else
+			op_start(node, op);
+	}
+}
+
 static void recovery_end(struct node *node, struct op *op)
 {
 	struct missing *m = op->missing;
@@ -34,10 +64,8 @@ static void recovery_end(struct node *node, struct op *op)
 			list_remove(&m->queue);
 			list_push(&node->blocked, &m->queue);
 		}
-		/* A target is full: whoever waits to write hears it now. */
-		struct list *l;
-		while (m->full && (l = list_pop(&m->waiting)))
-			op_finish(node, list_item(l, struct op, link), RES_NOSPACE);
+		if (m->full)
+			answer_waiting(node, m);
 		return;
 	}
 	node->stat.recovered_objects++;
