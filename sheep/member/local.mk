@@ -13,3 +13,9 @@ tests_unit_member_local_test_SOURCES = tests/unit/member_local_test.c tests/unit
 tests_unit_member_local_test_LDADD = sheep/member/libmember.a lib/place/libplace.a \
 	lib/wire/libwire.a lib/base/libbase.a $(PROTOBUF_C_LIBS) $(ISAL_LIBS) $(EV_LIBS) $(CMOCKA_LIBS)
 TAP_TESTS += tests/unit/member_local_test
+
+check_PROGRAMS += tests/unit/member_register_test
+tests_unit_member_register_test_SOURCES = tests/unit/member_register_test.c tests/unit/member_actor.h
+tests_unit_member_register_test_LDADD = sheep/member/libmember.a lib/place/libplace.a \
+	lib/wire/libwire.a lib/base/libbase.a $(PROTOBUF_C_LIBS) $(ISAL_LIBS) $(EV_LIBS) $(CMOCKA_LIBS)
+TAP_TESTS += tests/unit/member_register_test

@@ -42,12 +42,18 @@ static uint32_t file_crc(const struct map_file_head *h, const uint8_t *body, siz
 
 int local_register_open(struct local_register *r, const char *dir, uint64_t node)
 {
+	struct stat st;
+
 	*r = (struct local_register){.node = node, .dir_fd = -1};
 	snprintf(r->dir, sizeof(r->dir), "%s", dir);
 	if (mkdir(dir, 0700) < 0 && errno != EEXIST)
 		return -errno;
 	r->dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	return r->dir_fd < 0 ? -errno : 0;
+	if (r->dir_fd < 0 || fstat(r->dir_fd, &st) < 0)
+		return -errno;
+	r->dev = st.st_dev;
+	r->ino = st.st_ino;
+	return 0;
 }
 
 void local_register_close(struct local_register *r)
@@ -98,26 +104,32 @@ static int map_parse(const uint8_t *data, size_t len, uint32_t seq, struct map *
 	return map_decode(body, len - sizeof(h), ret);
 }
 
+/* Whether this still is the register: it may have been emptied, moved away, or replaced. */
+static int check_in_place(const struct local_register *r)
+{
+	char name[NAME_LEN];
+	struct stat st;
+
+	map_name(name, r->seq);
+	if (r->seq > 0 && fstatat(r->dir_fd, name, &st, 0) < 0)
+		return -errno;
+	if (stat(r->dir, &st) < 0)
+		return -errno;
+	return st.st_dev == r->dev && st.st_ino == r->ino ? 0 : -ESTALE;
+}
+
 int local_register_next(struct local_register *r, struct map **ret)
 {
 	char name[NAME_LEN];
 	struct map *map;
-	struct stat st;
 	uint8_t *data = NULL;
 	size_t len = 0;
 	int fd, err;
 
 	map_name(name, r->seq + 1);
 	fd = openat(r->dir_fd, name, O_RDONLY | O_CLOEXEC);
-	if (fd < 0 && errno != ENOENT)
-		return -errno;
-	if (fd < 0) {
-		/* Nothing newer, if this still is the register: it may have been moved away or emptied. */
-		map_name(name, r->seq);
-		if (r->seq > 0 && fstatat(r->dir_fd, name, &st, 0) < 0)
-			return -errno;
-		return stat(r->dir, &st) < 0 ? -errno : 0;
-	}
+	if (fd < 0)
+		return errno == ENOENT ? check_in_place(r) : -errno;
 	err = file_read(fd, &data, &len, sizeof(struct map_file_head) + MSG_MAX_BLOB);
 	close(fd);
 	if (err)
@@ -158,7 +170,8 @@ static int write_all(int fd, const uint8_t *data, size_t len)
 	return 0;
 }
 
-/* Writes the map aside, durably. */
+/* Writes the map aside, durably, and into a new file: what a killed process left under this
+ * name may have become a map. */
 static int map_write(const struct local_register *r, const char *name, const struct map *map)
 {
 	struct map_file_head h = {
@@ -169,10 +182,18 @@ static int map_write(const struct local_register *r, const char *name, const str
 	size_t len;
 	int fd, err;
 
-	fd = openat(r->dir_fd, name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-	if (fd < 0)
-		return -errno;
 	map_encode(map, &body, &len);
+	if (len > MSG_MAX_BLOB) {
+		free(body);
+		return -EFBIG;
+	}
+	(void)unlinkat(r->dir_fd, name, 0);
+	fd = openat(r->dir_fd, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	if (fd < 0) {
+		err = -errno;
+		free(body);
+		return err;
+	}
 	memcpy(h.magic, map_magic, sizeof(map_magic));
 	h.len = htole32((uint32_t)len);
 	h.crc = htole32(file_crc(&h, body, len));
@@ -194,12 +215,13 @@ int local_register_propose(struct local_register *r, uint64_t expected_cluster,
 
 	if (r->cluster != expected_cluster || r->epoch != expected_epoch)
 		return -SF_EAGAIN;
+	assert(map->epoch == 1 || (map->cluster == r->cluster && map->epoch == r->epoch + 1));
 	map_name(name, r->seq + 1);
 	snprintf(tmp, sizeof(tmp), "tmp.%016llx", (unsigned long long)r->node);
 	err = map_write(r, tmp, map);
 	if (!err && linkat(r->dir_fd, tmp, r->dir_fd, name, 0) < 0)
 		err = errno == EEXIST ? -SF_EAGAIN : -errno;
-	(void)unlinkat(r->dir_fd, tmp, 0); /* the next proposal would overwrite it anyway */
+	(void)unlinkat(r->dir_fd, tmp, 0);
 	if (!err && fsync(r->dir_fd) < 0)
 		err = -errno;
 	return err;

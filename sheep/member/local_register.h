@@ -3,6 +3,7 @@
 #define SF_MEMBER_LOCAL_REGISTER_H
 
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "lib/place/map.h"
 
@@ -20,6 +21,8 @@
 struct local_register {
 	char dir[4000];
 	int dir_fd;
+	dev_t dev; /* which directory dir_fd is: `dir` must go on naming it */
+	ino_t ino;
 	uint64_t node; /* who proposes, for the name of its temporary file */
 	uint32_t seq;  /* of the last map read; 0: none */
 	uint64_t cluster;
