@@ -79,13 +79,6 @@ void store_promote_pg(struct store *st, struct pg *pg, uint64_t commit)
 	}
 }
 
-void store_promote(struct store *st, struct shard *s)
-{
-	struct before b = shard_change_begin(st, s);
-	shard_promote(s, &st->scratch);
-	shard_change_end(st, s, b);
-}
-
 void store_mark_damaged(struct store *st, struct shard *s)
 {
 	st->checksum_errors++;

@@ -78,8 +78,6 @@ int store_apply_to(struct store *st, struct shard *s, const struct record *r);
 void store_promote_pg(struct store *st, struct pg *pg, uint64_t commit);
 /* A record was made of the PG's state as it is. */
 void store_pg_logged(struct store *st, struct pg *pg, const struct record *r);
-/* The same for one shard, whose pending version is known to be committed. */
-void store_promote(struct store *st, struct shard *s);
 void store_mark_damaged(struct store *st, struct shard *s);
 
 /* write.c */

@@ -162,11 +162,10 @@ static uint32_t prepare_once(struct store *st, const struct msg *req, struct msg
 		return RES_OK;
 	if (req->version < shard_newest(s) || (s->pending && s->pending != req->base))
 		return RES_BASE;
-	if (s->pending)
-		store_promote(st, s);
+	/* What is pending here is the base: the record says so, and commits it. */
 	if (!(req->shard_flags & (SHARD_REPLACE | SHARD_DELETE)) && shard_newest(s) != req->base)
 		return RES_BASE;
-	r.prev = s->committed;
+	r.prev = shard_newest(s);
 	if (!(req->shard_flags & SHARD_DELETE))
 		record_set_ranges(&r, req);
 	err = write_change(st, s, req, &r);

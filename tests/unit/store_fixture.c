@@ -73,6 +73,10 @@ int fixture_teardown(void **state)
 	struct fixture *f = *state;
 
 	fixture_close(f);
+	if (buf_pool_used_bytes(f->pool)) {
+		remove_tree(f->dir);
+		return -1; /* a failed test left jobs behind, or a job was lost */
+	}
 	buf_pool_destroy(f->pool);
 	remove_tree(f->dir);
 	free(f);

@@ -360,15 +360,6 @@ static void drop(struct model *m, const struct msg *r)
 		*get_pg(m, r) = (struct mpg){.pool = r->pool, .pg = r->pg};
 }
 
-void model_promote_base(struct model *m, const struct msg *r)
-{
-	struct mshard *s = find(m, r);
-
-	if (r->type == MSG_SHARD_PREPARE && s && s->pending.version &&
-	    s->pending.version == r->base && r->version > r->base)
-		commit_one(s);
-}
-
 void model_execute(struct model *m, struct disk_job *job)
 {
 	const struct msg *r = job->req;

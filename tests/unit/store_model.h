@@ -13,8 +13,6 @@ struct model *model_clone(const struct model *m);
 void model_destroy(struct model *m);
 /* Fills job->reply; a read's bytes go to its buffer. */
 void model_execute(struct model *m, struct disk_job *job);
-/* Step 4 of PREPARE alone: what may be left of one that was not carried out. */
-void model_promote_base(struct model *m, const struct msg *req);
 /* Both say the same? Prints the first difference and returns false if not. */
 bool model_replies_equal(const struct disk_job *got, const struct disk_job *want);
 

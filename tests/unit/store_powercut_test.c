@@ -95,15 +95,12 @@ static void come_up(struct cut *c)
 	fixture_open(w->f);
 }
 
-/* As the model is now; `half`: and of this job what it does even when it fails. */
-static bool holds_now(struct cut *c, const struct disk_job *half)
+static bool holds_now(struct cut *c)
 {
 	struct world *w = &c->w;
 	struct model *before = w->m;
 
 	w->m = model_clone(before);
-	if (half)
-		model_promote_base(w->m, half->req);
 	world_tell_commits(w);
 	bool same = world_all_same(w);
 	if (!same) {
@@ -119,7 +116,7 @@ static bool holds_now(struct cut *c, const struct disk_job *half)
 static bool holds_what_was_answered(struct cut *c)
 {
 	for (uint32_t i = 0; i <= c->jobs; i++) {
-		if (holds_now(c, NULL) || (i < c->jobs && holds_now(c, c->twins[i])))
+		if (holds_now(c))
 			return true;
 		if (i < c->jobs)
 			model_execute(c->w.m, c->twins[i]);
