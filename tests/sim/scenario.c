@@ -276,6 +276,30 @@ static void say(struct scenario_result *r, const char *fmt, ...)
 	va_end(ap);
 }
 
+/* What every disk holds of an object. */
+static void dump_object(struct scenario *s, const struct sim_object *o)
+{
+	struct world *w = s->w;
+	uint32_t pg = place_pg_of(map_find_pool(sim_member_map(w), o->pool), o->oid);
+
+	say(s->result, "\n  oid %llx pg %u.%u:", (unsigned long long)o->oid, o->pool, pg);
+	for (uint32_t i = 0; i < w->node_count; i++) {
+		for (uint32_t d = 0; d < w->nodes[i]->info.disk_count; d++) {
+			const struct disk_pg *held =
+				sim_disk_pg(&w->nodes[i]->disks[d], o->pool, pg);
+
+			for (uint32_t j = 0; held && j < held->shard_count; j++)
+				if (held->shards[j].oid == o->oid)
+					say(s->result, " n%u.%u shard %u at %llx pending %llx%s%s;",
+					    i, d, held->shards[j].number,
+					    (unsigned long long)held->shards[j].committed.version,
+					    (unsigned long long)held->shards[j].pending.version,
+					    held->shards[j].committed.tombstone ? " tombstone" : "",
+					    held->shards[j].committed.damaged ? " damaged" : "");
+		}
+	}
+}
+
 static void dump_state(struct scenario *s)
 {
 	struct world *w = s->w;
@@ -302,6 +326,7 @@ static void dump_state(struct scenario *s)
 			continue;
 		sim_client_text(w, i, text, sizeof(text));
 		say(r, "\n  %s", text);
+		dump_object(s, sim_client_object(w, i));
 	}
 }
 

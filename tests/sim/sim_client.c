@@ -403,6 +403,13 @@ bool sim_client_idle(const struct world *w, uint32_t index)
 	return w->clients[index]->op == NO_OP;
 }
 
+const struct sim_object *sim_client_object(const struct world *w, uint32_t index)
+{
+	uint32_t op = w->clients[index]->op;
+
+	return op == NO_OP ? NULL : workload_object(w, &w->workload->history.v[op]);
+}
+
 void sim_client_replace(struct world *w, uint32_t index)
 {
 	struct sim_client *c = w->clients[index];

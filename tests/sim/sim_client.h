@@ -24,6 +24,9 @@ void sim_client_work(struct world *w, uint32_t index);
 bool sim_client_idle(const struct world *w, uint32_t index);
 /* The process goes away in the middle of what it does, and another takes its place. */
 void sim_client_replace(struct world *w, uint32_t index);
+/* The object of the operation under way; NULL when idle. */
+struct sim_object;
+const struct sim_object *sim_client_object(const struct world *w, uint32_t index);
 /* One line about what it waits for. */
 void sim_client_text(const struct world *w, uint32_t index, char *text, size_t len);
 
