@@ -98,6 +98,7 @@ struct missing {
 	bool tombstone, unfound, running;
 	bool unstable; /* not known acknowledged: on every live slot before anybody reads it */
 	bool held;     /* nor can it be decided or made stable with the slots there are now */
+	struct req_id req; /* of an unstable version: known as done once that is stable */
 	uint64_t blocked_until; /* a push failed: not again before */
 	bool full;              /* because the target has no room */
 	struct list waiting;    /* struct op.link: operations that need it rebuilt first */

@@ -54,7 +54,10 @@ void missing_requeue(struct node *node, struct missing *m)
 
 void missing_stable(struct node *node, struct missing *m)
 {
+	struct log_entry e = {m->version, m->oid, m->req};
+
 	m->unstable = false;
+	pg_add_request(m->pg, &e, RES_OK);
 	if (--m->pg->unstable_count)
 		return;
 	m->pg->commit_cap = UINT64_MAX;

@@ -283,12 +283,15 @@ static int log_compare(const void *a, const void *b)
 	return x->version < y->version ? -1 : x->version > y->version;
 }
 
-/* Whether the change stands: neither taken back just now nor still to be decided. */
-static bool request_stands(struct pg *pg, const struct log_entry *e)
+/* A change that was taken back counts for nothing; one that is not stable yet counts once it is. */
+static void request_take(struct pg *pg, const struct log_entry *e, bool trusted)
 {
-	const struct missing *m = missing_find(pg, e->oid);
+	struct missing *m = missing_find(pg, e->oid);
 
-	return !undo_listed(pg, e->version, e->oid) && !(m && m->held && m->version == e->version);
+	if (m && m->unstable && m->version == e->version)
+		m->req = e->req;
+	else if (trusted && !undo_listed(pg, e->version, e->oid))
+		pg_add_request(pg, e, RES_OK);
 }
 
 /* Request ids of the last active interval: its members agree on all that was acknowledged. Older
@@ -303,8 +306,13 @@ static void peering_merge_logs(struct pg *pg)
 	struct log_entry *all = NULL;
 	for (uint32_t i = 0; i < pg->member_count; i++) {
 		const struct msg *log = pg->members[i].log;
-		if (!log || pg->members[i].info.activated != newest || !log->log_count)
+		if (!log || !log->log_count)
 			continue;
+		if (pg->members[i].info.activated != newest) {
+			for (uint32_t j = 0; j < log->log_count; j++)
+				request_take(pg, &log->log[j], false);
+			continue;
+		}
 		all = xrealloc(all, (count + log->log_count) * sizeof(*all));
 		memcpy(all + count, log->log, log->log_count * sizeof(*all));
 		count += log->log_count;
@@ -312,8 +320,7 @@ static void peering_merge_logs(struct pg *pg)
 	if (count)
 		qsort(all, count, sizeof(*all), log_compare);
 	for (uint32_t i = 0; i < count; i++)
-		if (request_stands(pg, &all[i]))
-			pg_add_request(pg, &all[i], RES_OK);
+		request_take(pg, &all[i], true);
 	free(all);
 }
 

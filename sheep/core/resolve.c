@@ -129,7 +129,9 @@ static void verdict_fill(const struct found *f, uint64_t version, struct verdict
 		v->tombstone = v->tombstone ||
 		               (e->flags & (e->version == version ? ENTRY_TOMBSTONE
 		                                                  : ENTRY_PENDING_TOMBSTONE));
-		v->size = MAX(v->size, e->size);
+		/* The size listed is that of the newest version there, which may be a rejected one. */
+		bool newest = (e->pending ? e->pending : e->version) == version;
+		v->size = MAX(v->size, newest ? e->size : UINT64_MAX);
 		if (!(e->flags & ENTRY_DAMAGED))
 			v->have |= slot_bit(e->shard);
 	}
@@ -179,7 +181,7 @@ static void fill_sources(struct pg *pg, const struct found *f, struct missing *m
 /* Live slots whose own shard is not at the version. */
 static uint64_t slots_lacking(const struct pg *pg, const struct found *f, const struct verdict *v)
 {
-	uint64_t lacking = v->tombstone ? 0 : pg->live;
+	uint64_t lacking = v->tombstone && v->committed ? 0 : pg->live;
 
 	for (uint32_t i = 0; i < f->count; i++) {
 		const struct shard_entry *e = f->v[i].e;
