@@ -284,6 +284,21 @@ static int join_alone(struct member *m)
 	}
 }
 
+/* Two that start at the same moment both find themselves alone before: at least one of them sees
+ * the other now, and whoever does gives way. */
+static int announce_alone(struct member *m)
+{
+	int err = local_live_announce(&m->live, &m->self);
+
+	if (!err && local_live_poll(&m->live) < 0)
+		err = -EIO;
+	if (!err && local_live_id_taken(&m->live))
+		err = -SF_EINUSE;
+	if (err)
+		local_live_leave(&m->live);
+	return err;
+}
+
 /* What precedes the last format is history and delivered to nobody. */
 static int skip_history(struct member *m)
 {
@@ -311,9 +326,7 @@ static int member_join(struct member *m, char text[512])
 	}
 	err = join_alone(m);
 	if (!err)
-		err = local_live_announce(&m->live, &m->self);
-	if (!err)
-		err = local_live_poll(&m->live) < 0 ? -EIO : 0;
+		err = announce_alone(m);
 	if (err == -SF_EINUSE) {
 		snprintf(text, 512, "a daemon with this node's id is running already (is META_DIR a copy?)");
 		return err;
@@ -336,10 +349,11 @@ static int member_join(struct member *m, char text[512])
 static void member_propose(struct member *m, uint64_t expected_cluster, uint32_t expected_epoch,
                            const struct map *map)
 {
+	if (!m->joined)
+		return; /* it left, or failed: nothing of it may win any more */
 	m->proposed_result = local_register_propose(&m->reg, expected_cluster, expected_epoch, map);
 	m->proposed = true;
-	if (m->joined)
-		ev_feed_event(m->loop, &m->soon, EV_CUSTOM);
+	ev_feed_event(m->loop, &m->soon, EV_CUSTOM);
 }
 
 static int member_update(struct member *m, const struct node_info *self)

@@ -269,11 +269,13 @@ static inline pid_t member_process(const char *dir, uint64_t id, int *ret_fd)
 	return pid;
 }
 
-static inline void reap(pid_t pid)
+/* The status it ended with. */
+static inline int reap(pid_t pid)
 {
 	int status;
 
 	assert_int_equal(waitpid(pid, &status, 0), pid);
+	return status;
 }
 
 static inline char read_event(int fd)

@@ -80,7 +80,8 @@ static void test_a_new_format_replaces_the_cluster_and_hides_its_history(void **
 	actor_close(&b);
 }
 
-/* Proposes against whatever is newest until `last` is reached; writes its wins into won[]. */
+/* Proposes against whatever is newest until `last` is reached; writes its wins into won[]. Exits with 0 if every epoch
+ * was delivered to it, in order. */
 static void race(const char *dir, uint64_t id, uint32_t last, volatile uint32_t *won)
 {
 	static struct actor a;
@@ -98,10 +99,13 @@ static void race(const char *dir, uint64_t id, uint32_t last, volatile uint32_t 
 		while (newest(&a)->epoch <= epoch)
 			ev_run(a.loop, EVRUN_ONCE);
 	}
-	_exit(0);
+	for (uint32_t i = 0; i < a.map_count; i++)
+		if (a.maps[i]->epoch != i + 1)
+			_exit(4);
+	_exit(a.map_count >= last ? 0 : 5);
 }
 
-static void test_exactly_one_of_many_processes_wins_each_epoch(void **state)
+static void test_exactly_one_of_many_processes_wins_each_epoch_and_all_see_it(void **state)
 {
 	enum { RACERS = 4, LAST = 40 };
 	static struct actor a;
@@ -120,7 +124,7 @@ static void test_exactly_one_of_many_processes_wins_each_epoch(void **state)
 	}
 	WAIT_FOR(&a, a.map_count >= LAST);
 	for (uint32_t i = 0; i < RACERS; i++)
-		reap(pid[i]);
+		assert_int_equal(reap(pid[i]), 0);
 	for (uint32_t e = 2; e <= LAST; e++) {
 		uint32_t winners = 0, who = 0;
 
@@ -282,6 +286,95 @@ static void test_the_same_node_twice_is_refused(void **state)
 	actor_close(&a);
 }
 
+/* Joins when go_fd is closed, tells how it went, and stays until until_fd is. */
+static void join_at_once(const char *dir, int go_fd, int tell_fd, int until_fd)
+{
+	static struct actor a;
+	char text[512], c;
+
+	if (read(go_fd, &c, 1) != 0)
+		_exit(3);
+	c = actor_try_open(&a, dir, 1, text) ? 'n' : 'y';
+	if (write(tell_fd, &c, 1) != 1)
+		_exit(3);
+	_exit(read(until_fd, &c, 1) == 0 ? 0 : 4);
+}
+
+static void test_of_one_node_starting_twice_at_the_same_moment_one_at_most_stays(void **state)
+{
+	static struct actor a;
+	char command[200];
+
+	actor_open(&a, *state, 2);
+	actor_close(&a);
+	/* Many strange files make a look at the directory take long. */
+	snprintf(command, sizeof(command), "cd %s/live && seq -f x%%g 5000 | xargs touch", (char *)*state);
+	assert_int_equal(system(command), 0);
+	for (uint32_t round = 0; round < 2; round++) {
+		int go[2], told[2], until[2];
+		pid_t pid[2];
+		uint32_t joined = 0;
+
+		assert_true(pipe(go) == 0 && pipe(told) == 0 && pipe(until) == 0);
+		for (uint32_t i = 0; i < 2; i++) {
+			pid[i] = fork();
+			assert_true(pid[i] >= 0);
+			if (pid[i] == 0) {
+				close(go[1]), close(until[1]);
+				join_at_once(*state, go[0], told[1], until[0]);
+			}
+		}
+		close(go[1]);
+		for (uint32_t i = 0; i < 2; i++)
+			joined += read_event(told[0]) == 'y';
+		assert_true(joined <= 1);
+		close(until[1]);
+		for (uint32_t i = 0; i < 2; i++)
+			assert_int_equal(reap(pid[i]), 0);
+		close(go[0]), close(until[0]), close(told[0]), close(told[1]);
+	}
+}
+
+static void test_two_clusters_in_two_directories_know_nothing_of_each_other(void **state)
+{
+	static struct actor a, b;
+	char dir_a[100], dir_b[100];
+
+	snprintf(dir_a, sizeof(dir_a), "%s/a", (char *)*state);
+	snprintf(dir_b, sizeof(dir_b), "%s/b", (char *)*state);
+	actor_open(&a, dir_a, 1);
+	actor_open(&b, dir_b, 1); /* even with the same id */
+	WAIT_FOR(&a, a.leases);
+	WAIT_FOR(&b, b.leases);
+	assert_int_equal(propose(&a, 0, 0, first_map(7)), 0);
+	assert_int_equal(propose(&b, 0, 0, first_map(9)), 0);
+	WAIT_FOR(&a, a.map_count == 1);
+	assert_int_equal(propose_next(&a, 5), 0);
+	WAIT_FOR(&a, a.map_count == 2 && a.leases > 5);
+	WAIT_FOR(&b, b.map_count == 1 && b.leases > 5);
+	assert_int_equal(newest(&a)->cluster, 7);
+	assert_int_equal(newest(&b)->cluster, 9);
+	assert_int_equal(b.map_count, 1);
+	assert_true(a.live_count == 1 && b.live_count == 1);
+	actor_close(&a);
+	assert_int_equal(files_in(dir_b, "live"), 1);
+	actor_close(&b);
+}
+
+static void test_a_node_that_left_proposes_nothing(void **state)
+{
+	static struct actor a;
+	struct map *map = first_map(7);
+
+	actor_open(&a, *state, 1);
+	WAIT_FOR(&a, a.leases);
+	member_local.leave(a.member);
+	member_local.propose(a.member, 0, 0, map);
+	map_unref(map);
+	assert_int_equal(files_in(*state, "maps"), 0);
+	actor_close(&a);
+}
+
 static void test_a_damaged_map_is_refused_in_words(void **state)
 {
 	static struct actor a, b;
@@ -325,7 +418,7 @@ int main(void)
 		WITH_DIR(test_a_proposal_needs_the_epoch_it_was_made_from),
 		WITH_DIR(test_every_epoch_is_delivered_in_order_also_to_latecomers),
 		WITH_DIR(test_a_new_format_replaces_the_cluster_and_hides_its_history),
-		WITH_DIR(test_exactly_one_of_many_processes_wins_each_epoch),
+		WITH_DIR(test_exactly_one_of_many_processes_wins_each_epoch_and_all_see_it),
 		WITH_DIR(test_a_killed_process_leaves_the_live_set_within_a_second),
 		WITH_DIR(test_stale_announcements_are_removed),
 		WITH_DIR(test_a_node_that_leaves_is_gone_at_once),
@@ -333,6 +426,9 @@ int main(void)
 		WITH_DIR(test_an_announcement_taken_away_is_made_again),
 		WITH_DIR(test_a_stopped_process_sees_new_maps_before_it_gets_a_lease),
 		WITH_DIR(test_the_same_node_twice_is_refused),
+		WITH_DIR(test_of_one_node_starting_twice_at_the_same_moment_one_at_most_stays),
+		WITH_DIR(test_two_clusters_in_two_directories_know_nothing_of_each_other),
+		WITH_DIR(test_a_node_that_left_proposes_nothing),
 		WITH_DIR(test_a_damaged_map_is_refused_in_words),
 	};
 
