@@ -25,6 +25,7 @@ enum {
 	LEAVE_MS = 3000, /* an orderly leave waits this long for its epoch */
 	LINGER_MS = 200, /* for last answers to reach their clients */
 	JOIN_MS = 10000, /* a start that is no member by then has failed */
+	DISK_ROUNDS = 2, /* of disks without threads, before the reactor looks elsewhere */
 	POOL_BUSY_BYTES = 96 << 20, /* idle payload memory kept while there is work, */
 	POOL_IDLE_BYTES = 16 << 20, /* and after QUIET_TICKS without any */
 	QUIET_TICKS = 40,
@@ -46,6 +47,7 @@ struct daemon {
 	struct effects fx;
 	struct list computed; /* done in place, not yet told to the node */
 	uint32_t adopting;    /* disks that have not answered yet */
+	uint64_t adopting_cluster;
 	int adopt_result;
 	uint32_t quiet_ticks;       /* in a row in which no payload was held */
 	bool joined, stopping;
@@ -107,8 +109,11 @@ static void effect_compute(struct daemon *d, struct compute_job *job)
 
 static void effect_adopt(struct daemon *d, uint64_t cluster)
 {
-	d->adopt_result = 0;
 	d->info.cluster = cluster;
+	if (d->adopting) /* formatted again meanwhile: when that one is through */
+		return;
+	d->adopt_result = 0;
+	d->adopting_cluster = cluster;
 	d->adopting = disks_adopt(d->disks, cluster);
 }
 
@@ -163,17 +168,21 @@ static void daemon_step(struct daemon *d, struct event ev)
 	}
 }
 
-/* Until nothing is left to do: what a finished job gives rise to may be for another disk of
- * ours. */
-static void run_disks(struct daemon *d)
+/* What a finished job gives rise to may be for another disk of ours, so this goes on, but not
+ * without a look at the sockets and the clock in between. False: there may be more. */
+static bool run_disks(struct daemon *d)
 {
 	struct list finished, *l;
 
-	while (disks_run(d->disks, &finished))
+	for (uint32_t round = 0; round < DISK_ROUNDS; round++) {
+		if (!disks_run(d->disks, &finished))
+			return true;
 		while ((l = list_pop(&finished)))
-			daemon_step(
-				d, (struct event){.type = EV_DISK_DONE,
-			                          .disk_job = list_item(l, struct disk_job, link)});
+			daemon_step(d, (struct event){
+					       .type = EV_DISK_DONE,
+					       .disk_job = list_item(l, struct disk_job, link)});
+	}
+	return false;
 }
 
 /* Just before the loop waits: everything this round gave rise to leaves together. What leaves
@@ -184,9 +193,10 @@ static void daemon_before_wait(struct ev_loop *loop, ev_prepare *w, int revents)
 	struct daemon *d = w->data;
 
 	(void)revents;
+	bool all_run = run_disks(d);
 	ev_idle_stop(loop, &d->unsent);
-	run_disks(d);
-	ev_idle_stop(loop, &d->unsent);
+	if (!all_run)
+		ev_idle_start(loop, &d->unsent);
 	disks_kick(d->disks);
 	net_flush(d->net);
 }
@@ -271,8 +281,12 @@ static void on_adopted(struct daemon *d, const struct notice *n)
 	}
 	if (--d->adopting)
 		return;
+	if (d->adopt_result == 0 && d->adopting_cluster != d->info.cluster) {
+		effect_adopt(d, d->info.cluster);
+		return;
+	}
 	if (d->adopt_result == 0)
-		d->driver->update(d->member, &d->info);
+		d->adopt_result = d->driver->update(d->member, &d->info);
 	daemon_step(d, (struct event){.type = EV_ADOPTED, .result = d->adopt_result});
 }
 
@@ -548,6 +562,9 @@ void daemon_destroy(struct daemon *d)
 	completions_fini(&d->completions);
 	effects_fini(&d->fx);
 	buf_pool_destroy(d->pool);
+	/* libev's handlers outlive the loop that they write to. */
+	signal(SIGTERM, SIG_IGN);
+	signal(SIGINT, SIG_IGN);
 	ev_loop_destroy(d->loop);
 	free(d);
 }

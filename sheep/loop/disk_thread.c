@@ -73,10 +73,15 @@ static void thread_work(struct disk_thread *t, struct list *jobs, uint64_t adopt
 	}
 	if (adopt)
 		thread_tell(t, NOTICE_ADOPTED, store_adopt(t->store, adopt));
-	if (store_failed(t->store) && !t->told_failed) {
-		t->told_failed = true;
-		thread_tell(t, NOTICE_FAILED, 0);
-	}
+}
+
+/* Background work fails too. */
+static void thread_tell_failure(struct disk_thread *t)
+{
+	if (t->told_failed || !store_failed(t->store))
+		return;
+	t->told_failed = true;
+	thread_tell(t, NOTICE_FAILED, 0);
 }
 
 static void *thread_main(void *arg)
@@ -105,6 +110,7 @@ static void *thread_main(void *arg)
 		} else {
 			wait_ms = 0;
 		}
+		thread_tell_failure(t);
 	}
 	store_close(t->store);
 	return NULL;
@@ -125,9 +131,12 @@ struct disk_thread *disk_thread_start(struct store *store, struct completions *c
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
 	pthread_cond_init(&t->wake, &attr);
 	pthread_condattr_destroy(&attr);
-	if (pthread_create(&t->thread, NULL, thread_main, t) != 0)
-		abort(); /* out of threads at start-up */
-	return t;
+	if (pthread_create(&t->thread, NULL, thread_main, t) == 0)
+		return t;
+	pthread_mutex_destroy(&t->lock);
+	pthread_cond_destroy(&t->wake);
+	free(t);
+	return NULL;
 }
 
 uint64_t disk_thread_disk(const struct disk_thread *t)

@@ -17,7 +17,8 @@ struct store;
  */
 struct disk_thread;
 
-/* Takes over the store: disk_thread_stop closes it. */
+/* Takes over the store: disk_thread_stop closes it. NULL when there can be no more threads; the
+ * store is the caller's then. */
 struct disk_thread *disk_thread_start(struct store *store, struct completions *completions);
 uint64_t disk_thread_disk(const struct disk_thread *t);
 /* Jobs are gathered and handed over by disk_thread_kick, so that one wake-up serves a whole step

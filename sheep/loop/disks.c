@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "sheep/loop/disks.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/random.h>
@@ -87,13 +88,34 @@ static int disk_join_cluster(struct disk *d, uint64_t cluster)
 	return now ? -SF_EFOREIGN : store_adopt(d->store, cluster);
 }
 
-static void engine_start(struct disks *disks, struct disk *d, const char *path)
+/* A copied directory, say: two stores that take themselves for the same disk. */
+static int disks_check_distinct(const struct disks *disks, const struct daemon_options *o,
+                                char text[DAEMON_TEXT_LEN])
+{
+	for (uint32_t i = 1; i < disks->count; i++)
+		for (uint32_t j = 0; j < i; j++) {
+			if (disks->v[i].id != disks->v[j].id)
+				continue;
+			snprintf(text, DAEMON_TEXT_LEN, "%.300s and %.300s are the same disk: one is a copy",
+			         o->disk_dirs[j], o->disk_dirs[i]);
+			return -SF_EINUSE;
+		}
+	return 0;
+}
+
+static int engine_start(struct disks *disks, struct disk *d, const char *path,
+                        char text[DAEMON_TEXT_LEN])
 {
 	if (memory_disk_fits(path))
 		d->memory = memory_disk_create(d->store);
 	else
 		d->thread = disk_thread_start(d->store, disks->completions);
+	if (!d->memory && !d->thread) {
+		snprintf(text, DAEMON_TEXT_LEN, "%.600s: no thread could be started for it", path);
+		return -EAGAIN;
+	}
 	d->store = NULL;
+	return 0;
 }
 
 static int open_all(struct disks *disks, const struct daemon_options *o, struct node_info *info,
@@ -105,8 +127,11 @@ static int open_all(struct disks *disks, const struct daemon_options *o, struct 
 			return rc;
 		disks->count++;
 	}
+	int rc = disks_check_distinct(disks, o, text);
+	if (rc < 0)
+		return rc;
 	for (uint32_t i = 0; i < disks->count; i++) {
-		int rc = disk_join_cluster(&disks->v[i], info->cluster);
+		rc = disk_join_cluster(&disks->v[i], info->cluster);
 		if (rc < 0) {
 			snprintf(text, DAEMON_TEXT_LEN, "%s: %s", o->disk_dirs[i], sf_strerror(rc));
 			return rc;
@@ -123,12 +148,12 @@ int disks_open(const struct daemon_options *options, struct node_info *info,
 
 	disks->completions = completions;
 	rc = open_all(disks, options, info, text);
+	for (uint32_t i = 0; rc == 0 && i < disks->count; i++)
+		rc = engine_start(disks, &disks->v[i], options->disk_dirs[i], text);
 	if (rc < 0) {
 		disks_close(disks);
 		return rc;
 	}
-	for (uint32_t i = 0; i < disks->count; i++)
-		engine_start(disks, &disks->v[i], options->disk_dirs[i]);
 	*ret = disks;
 	return 0;
 }
@@ -156,7 +181,14 @@ void disks_add(struct disks *disks, struct disk_job *job)
 			memory_disk_add(disks->v[i].memory, job);
 		else
 			disk_thread_add(disks->v[i].thread, job);
+		return;
 	}
+	/* The map may still name a disk that this node was started without. */
+	struct list one;
+	list_init(&one);
+	job->reply->result = RES_IO;
+	list_push(&one, &job->link);
+	completions_post(disks->completions, &disks->completions->disk, &one);
 }
 
 void disks_kick(struct disks *disks)
@@ -164,6 +196,12 @@ void disks_kick(struct disks *disks)
 	for (uint32_t i = 0; i < disks->count; i++)
 		if (disks->v[i].thread)
 			disk_thread_kick(disks->v[i].thread);
+}
+
+static void tell_failure(struct disks *disks, const struct disk *d)
+{
+	if (memory_disk_take_failure(d->memory))
+		tell(disks, NOTICE_FAILED, d->id, 0);
 }
 
 bool disks_run(struct disks *disks, struct list *finished)
@@ -176,10 +214,20 @@ bool disks_run(struct disks *disks, struct list *finished)
 		if (!m || !memory_disk_run(m, &some))
 			continue;
 		list_splice(finished, &some);
-		if (memory_disk_take_failure(m))
-			tell(disks, NOTICE_FAILED, disks->v[i].id, 0);
+		tell_failure(disks, &disks->v[i]);
 	}
 	return !list_empty(finished);
+}
+
+/* What was added before belongs to the cluster before: it goes first. */
+static void memory_adopt(struct disks *disks, struct disk *d, uint64_t cluster)
+{
+	struct list finished;
+
+	if (memory_disk_run(d->memory, &finished))
+		completions_post(disks->completions, &disks->completions->disk, &finished);
+	tell(disks, NOTICE_ADOPTED, d->id, memory_disk_adopt(d->memory, cluster));
+	tell_failure(disks, d);
 }
 
 uint32_t disks_adopt(struct disks *disks, uint64_t cluster)
@@ -187,7 +235,7 @@ uint32_t disks_adopt(struct disks *disks, uint64_t cluster)
 	for (uint32_t i = 0; i < disks->count; i++) {
 		struct disk *d = &disks->v[i];
 		if (d->memory)
-			tell(disks, NOTICE_ADOPTED, d->id, memory_disk_adopt(d->memory, cluster));
+			memory_adopt(disks, d, cluster);
 		else
 			disk_thread_adopt(d->thread, cluster);
 	}
@@ -199,7 +247,10 @@ uint32_t disks_adopt(struct disks *disks, uint64_t cluster)
 
 void disks_idle(struct disks *disks, uint64_t now_ms)
 {
-	for (uint32_t i = 0; i < disks->count; i++)
-		if (disks->v[i].memory)
-			memory_disk_idle(disks->v[i].memory, now_ms);
+	for (uint32_t i = 0; i < disks->count; i++) {
+		if (!disks->v[i].memory)
+			continue;
+		memory_disk_idle(disks->v[i].memory, now_ms);
+		tell_failure(disks, &disks->v[i]);
+	}
 }

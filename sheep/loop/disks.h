@@ -20,7 +20,8 @@ int disks_open(const struct daemon_options *options, struct node_info *info,
 /* Carries out what threads were given, closes the stores. NULL is fine. */
 void disks_close(struct disks *disks);
 
-/* Takes a job; it begins with the next disks_kick. */
+/* Takes a job; it begins with the next disks_kick or disks_run. One for a disk that is not here
+ * comes back with RES_IO. */
 void disks_add(struct disks *disks, struct disk_job *job);
 /* Wakes the threads that have new jobs. */
 void disks_kick(struct disks *disks);
