@@ -42,6 +42,8 @@ struct sf_options {
 int sf_connect(const struct sf_options *options, struct sf_cluster **ret);
 /* Waits for what is under way. NULL is fine. */
 void sf_disconnect(struct sf_cluster *cluster);
+/* How often requests were put off and sent again so far: a measure of the trouble the cluster had. */
+uint64_t sf_retries(const struct sf_cluster *cluster);
 /* One sentence about the last failure in this thread; "" if none. Valid until the next call in
  * this thread. */
 const char *sf_error(void);

@@ -358,6 +358,11 @@ static void drop_connections(struct sf_cluster *c)
 		conn_fail(list_item(c->conns.next, struct conn, link), "closed");
 }
 
+uint64_t sf_retries(const struct sf_cluster *cluster)
+{
+	return __atomic_load_n(&cluster->retries, __ATOMIC_RELAXED);
+}
+
 void sf_disconnect(struct sf_cluster *cluster)
 {
 	if (!cluster)

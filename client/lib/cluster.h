@@ -61,6 +61,7 @@ struct sf_cluster {
 	struct list conns, dirty;
 	struct htab inflight; /* requests by id */
 	uint64_t next_id, next_seq, client;
+	uint64_t retries; /* read by any thread */
 	struct list delayed, admission;
 	uint32_t active; /* requests submitted and not finished */
 	uint64_t bytes_under_way;

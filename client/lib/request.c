@@ -171,6 +171,7 @@ static void request_delay(struct request *req)
 
 	assert(req->state == REQ_IDLE);
 	req->retries++;
+	__atomic_fetch_add(&c->retries, 1, __ATOMIC_RELAXED);
 	req->not_before_ms = cluster_now_ms() + base / 2 + prng_below(&c->prng, base / 2 + 1);
 	req->state = REQ_DELAYED;
 	list_push(&c->delayed, &req->link);

@@ -5,6 +5,12 @@ tests_cluster_workload_SOURCES = \
 	tests/cluster/workload.c
 tests_cluster_workload_LDADD = $(CLIENT_LIBS)
 
+# Preloaded into daemons, so without the sanitizers of the rest.
+check_PROGRAMS += tests/cluster/faulty_disk.so
+tests_cluster_faulty_disk_so_SOURCES = tests/cluster/faulty_disk.c tests/cluster/faulty_disk.h
+tests_cluster_faulty_disk_so_CFLAGS = -std=gnu11 -Wall -Wextra -fPIC -fno-sanitize=all
+tests_cluster_faulty_disk_so_LDFLAGS = -shared -fno-sanitize=all
+
 CLUSTER_TESTS = \
 	tests/cluster/by_hand_test \
 	tests/cluster/chaos_test \

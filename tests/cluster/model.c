@@ -101,7 +101,7 @@ static bool all_zeros(const uint8_t *data)
 }
 
 static bool sector_right(struct model *m, uint64_t sector, uint32_t low, const uint8_t *data,
-                         char why[160])
+                         enum model_wrong *how, char why[160])
 {
 	struct sector_head head;
 	uint8_t want[SECTOR];
@@ -109,9 +109,11 @@ static bool sector_right(struct model *m, uint64_t sector, uint32_t low, const u
 	if (all_zeros(data)) {
 		if (m->discarded[sector] >= low)
 			return true;
+		*how = MODEL_LOST;
 		snprintf(why, 160, "zeros, but generation %u was acknowledged", low);
 		return false;
 	}
+	*how = MODEL_CORRUPT;
 	memcpy(&head, data, sizeof(head));
 	if (head.seed != m->seed || head.sector != sector) {
 		snprintf(why, 160, "not this sector's bytes (seed %" PRIx64 ", sector %" PRIu64 ")",
@@ -119,6 +121,8 @@ static bool sector_right(struct model *m, uint64_t sector, uint32_t low, const u
 		return false;
 	}
 	if (head.generation < low || head.generation > m->issued[sector]) {
+		if (head.generation < low)
+			*how = MODEL_STALE;
 		snprintf(why, 160, "generation %" PRIu64 ", but %u to %u are possible",
 		         head.generation, low, m->issued[sector]);
 		return false;
@@ -134,10 +138,10 @@ static bool sector_right(struct model *m, uint64_t sector, uint32_t low, const u
 }
 
 int64_t model_read_end(struct model *m, uint64_t first, uint64_t count, const uint32_t *low,
-                       const uint8_t *data, char why[160])
+                       const uint8_t *data, enum model_wrong *ret_how, char why[160])
 {
 	for (uint64_t i = 0; i < count; i++)
-		if (!sector_right(m, first + i, low[i], data + i * SECTOR, why))
+		if (!sector_right(m, first + i, low[i], data + i * SECTOR, ret_how, why))
 			return (int64_t)(first + i);
 	return -1;
 }

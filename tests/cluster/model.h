@@ -36,9 +36,11 @@ void model_change_end(struct model *m, uint64_t first, uint64_t count, uint32_t 
                       bool done);
 /* low: [count], what a read that begins now may see at the oldest. */
 void model_read_begin(const struct model *m, uint64_t first, uint64_t count, uint32_t *low);
-/* The sector that is wrong, with a sentence about it; or -1. */
+/* lost: zeros where something was acknowledged; stale: older than what was acknowledged; corrupt: never written. */
+enum model_wrong { MODEL_LOST, MODEL_STALE, MODEL_CORRUPT, MODEL_WRONGS };
+/* The sector that is wrong, with how it is wrong and a sentence about it; or -1. */
 int64_t model_read_end(struct model *m, uint64_t first, uint64_t count, const uint32_t *low,
-                       const uint8_t *data, char why[160]);
+                       const uint8_t *data, enum model_wrong *ret_how, char why[160]);
 /* 0 or a negative errno. A loaded model has nothing busy. */
 int model_save(const struct model *m, const char *path);
 int model_load(struct model *m, const char *path);

@@ -6,8 +6,10 @@
  *
  * Driven over stdin, one word a line: "stats" prints the counts now; "stop" (or end of file) ends the work.
  * "pause" waits until nothing is in flight and prints the counts; "go" resumes. Each answer is one line of JSON.
- * Exit code: 0 all was right, 1 something read was wrong, 2 an operation failed (-e allows that: it counts as "maybe").
+ * Exit code: 0 all was right, 1 something read was wrong, 2 an operation failed (it counts as "maybe"; -e allows any
+ * failure, -f those for want of space).
  */
+#include <errno.h>
 #include <getopt.h>
 #include <inttypes.h>
 #include <pthread.h>
@@ -30,24 +32,26 @@ struct slot {
 	enum op op;
 	uint64_t first, count;
 	uint32_t generation;
+	struct timespec since;
 	uint32_t low[MAX_SECTORS];
 	uint8_t *data;
 };
 
 struct work {
+	struct sf_cluster *cluster;
 	struct sf_volume *volume;
 	struct model model;
 	uint64_t random;
 	uint32_t slot_count, seconds, delay_us;
-	bool errors_allowed;
+	bool errors_allowed, full_allowed;
 
 	pthread_mutex_t lock; /* guards all below, the model too */
 	pthread_cond_t changed;
 	struct slot slots[MAX_SLOTS];
 	uint32_t in_flight;
 	bool stopping, paused;
-	uint64_t done[OP_COUNT], failed, wrong;
-	double longest_s;
+	uint64_t done[OP_COUNT], failed, full, wrong[MODEL_WRONGS];
+	double longest_s, longest_op_s;
 	struct timespec last_done;
 };
 
@@ -59,33 +63,61 @@ static uint64_t random_next(struct work *w, uint64_t limit)
 	return (w->random >> 11) % limit;
 }
 
+static double seconds_since(const struct timespec *since)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (double)(now.tv_sec - since->tv_sec) + (double)(now.tv_nsec - since->tv_nsec) / 1e9;
+}
+
+static uint64_t wrong_count(const struct work *w)
+{
+	return w->wrong[MODEL_LOST] + w->wrong[MODEL_STALE] + w->wrong[MODEL_CORRUPT];
+}
+
+/* Of one operation, those that still wait too. */
+static double longest_op_s(const struct work *w)
+{
+	double longest = w->longest_op_s;
+
+	for (uint32_t i = 0; i < w->slot_count; i++) {
+		double s = w->slots[i].used ? seconds_since(&w->slots[i].since) : 0;
+
+		if (s > longest)
+			longest = s;
+	}
+	return longest;
+}
+
 static void print_stats(const struct work *w)
 {
 	printf("{\"reads\": %" PRIu64 ", \"writes\": %" PRIu64 ", \"discards\": %" PRIu64
-	       ", \"failed\": %" PRIu64 ", \"wrong\": %" PRIu64 ", \"in_flight\": %u, "
-	       "\"longest_gap_s\": %.2f}\n",
-	       w->done[OP_READ], w->done[OP_WRITE], w->done[OP_DISCARD], w->failed, w->wrong,
-	       w->in_flight, w->longest_s);
+	       ", \"failed\": %" PRIu64 ", \"full\": %" PRIu64 ", \"wrong\": %" PRIu64
+	       ", \"lost\": %" PRIu64 ", \"stale\": %" PRIu64 ", \"corrupt\": %" PRIu64
+	       ", \"retries\": %" PRIu64 ", \"in_flight\": %u, "
+	       "\"longest_gap_s\": %.2f, \"longest_op_s\": %.2f}\n",
+	       w->done[OP_READ], w->done[OP_WRITE], w->done[OP_DISCARD], w->failed, w->full,
+	       wrong_count(w), w->wrong[MODEL_LOST], w->wrong[MODEL_STALE],
+	       w->wrong[MODEL_CORRUPT], sf_retries(w->cluster), w->in_flight, w->longest_s,
+	       longest_op_s(w));
 	fflush(stdout);
 }
 
 /* The longest time in which nothing at all was finished. */
 static void note_progress(struct work *w)
 {
-	struct timespec now;
-	double gap;
+	double gap = seconds_since(&w->last_done);
 
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	gap = (double)(now.tv_sec - w->last_done.tv_sec) +
-	      (double)(now.tv_nsec - w->last_done.tv_nsec) / 1e9;
 	if (gap > w->longest_s)
 		w->longest_s = gap;
-	w->last_done = now;
+	clock_gettime(CLOCK_MONOTONIC, &w->last_done);
 }
 
-static void report_wrong(struct work *w, int64_t sector, const char *why)
+static void report_wrong(struct work *w, int64_t sector, enum model_wrong how, const char *why)
 {
-	if (++w->wrong <= 16)
+	w->wrong[how]++;
+	if (wrong_count(w) <= 16)
 		fprintf(stderr, "workload: sector %" PRId64 " (offset %" PRId64 "): %s\n", sector,
 		        sector * SECTOR, why);
 }
@@ -94,17 +126,24 @@ static void slot_done(void *arg, int result)
 {
 	struct slot *s = arg;
 	struct work *w = s->work;
+	enum model_wrong how = MODEL_LOST;
 	char why[160];
 	int64_t bad = -1;
+	double took = seconds_since(&s->since);
 
 	pthread_mutex_lock(&w->lock);
 	if (s->op != OP_READ)
 		model_change_end(&w->model, s->first, s->count, s->generation, result >= 0);
 	else if (result >= 0)
-		bad = model_read_end(&w->model, s->first, s->count, s->low, s->data, why);
+		bad = model_read_end(&w->model, s->first, s->count, s->low, s->data, &how,
+		                     why);
 	if (bad >= 0)
-		report_wrong(w, bad, why);
-	if (result < 0) {
+		report_wrong(w, bad, how, why);
+	if (took > w->longest_op_s)
+		w->longest_op_s = took;
+	if (result == -ENOSPC && w->full_allowed) {
+		w->full++;
+	} else if (result < 0) {
 		w->failed++;
 		if (!w->errors_allowed)
 			fprintf(stderr,
@@ -164,6 +203,7 @@ static void slot_start(struct work *w, struct slot *s)
 	else
 		s->generation = model_change_begin(&w->model, s->first, s->count,
 		                                   s->op == OP_WRITE ? s->data : NULL);
+	clock_gettime(CLOCK_MONOTONIC, &s->since);
 	s->used = true;
 	w->in_flight++;
 	len = s->count * SECTOR;
@@ -182,7 +222,7 @@ static void work_run(struct work *w)
 {
 	pthread_mutex_lock(&w->lock);
 	clock_gettime(CLOCK_MONOTONIC, &w->last_done);
-	while (!w->stopping && w->wrong == 0 && (w->errors_allowed || w->failed == 0)) {
+	while (!w->stopping && wrong_count(w) == 0 && (w->errors_allowed || w->failed == 0)) {
 		struct slot *s = w->paused ? NULL : slot_free(w);
 
 		if (s == NULL) {
@@ -209,6 +249,7 @@ static int verify_all(struct work *w)
 	uint32_t *low = calloc(SCAN_SECTORS, sizeof(*low));
 	uint8_t *data = malloc((size_t)SCAN_SECTORS * SECTOR);
 	char why[160];
+	enum model_wrong how = MODEL_LOST;
 	int err = 0;
 
 	for (uint64_t at = 0; at < w->model.sectors && err >= 0; at += SCAN_SECTORS) {
@@ -224,9 +265,9 @@ static int verify_all(struct work *w)
 			w->failed++;
 			break;
 		}
-		bad = model_read_end(&w->model, at, n, low, data, why);
+		bad = model_read_end(&w->model, at, n, low, data, &how, why);
 		if (bad >= 0)
-			report_wrong(w, bad, why);
+			report_wrong(w, bad, how, why);
 	}
 	free(low);
 	free(data);
@@ -284,8 +325,8 @@ static void slots_fini(struct work *w)
 
 static void usage(void)
 {
-	fputs("usage: workload [-p PORT] [-n IN-FLIGHT] [-s SEED] [-d DELAY-US] [-T TIMEOUT-MS] [-e]\n"
-	      "                [-m MODEL-FILE] [-v] VOLUME\n"
+	fputs("usage: workload [-a ADDRESS] [-p PORT] [-n IN-FLIGHT] [-s SEED] [-d DELAY-US] [-T TIMEOUT-MS] [-e]\n"
+	      "                [-f] [-m MODEL-FILE] [-v] VOLUME\n"
 	      "-m: load the model from there if the file exists, and save it at the end; -v: only verify\n",
 	      stderr);
 	exit(64);
@@ -302,8 +343,11 @@ static bool parse(int argc, char **argv, struct plan *p, struct work *w)
 {
 	int c;
 
-	while ((c = getopt(argc, argv, "p:n:s:d:T:em:v")) != -1) {
+	while ((c = getopt(argc, argv, "a:p:n:s:d:T:efm:v")) != -1) {
 		switch (c) {
+		case 'a':
+			p->options.address = optarg;
+			break;
 		case 'p':
 			p->options.port = (uint16_t)atoi(optarg);
 			break;
@@ -321,6 +365,9 @@ static bool parse(int argc, char **argv, struct plan *p, struct work *w)
 			break;
 		case 'e':
 			w->errors_allowed = true;
+			break;
+		case 'f':
+			w->full_allowed = true;
 			break;
 		case 'm':
 			p->model_path = optarg;
@@ -361,7 +408,7 @@ static int work_all(struct work *w, const struct plan *p)
 		pthread_create(&listener, NULL, listen_stdin, w);
 		work_run(w);
 	}
-	if (w->wrong == 0)
+	if (wrong_count(w) == 0)
 		verify_all(w);
 	print_stats(w);
 	if (p->model_path != NULL && !p->verify_only && model_save(&w->model, p->model_path) < 0)
@@ -371,7 +418,7 @@ static int work_all(struct work *w, const struct plan *p)
 		pthread_join(listener, NULL);
 	}
 	slots_fini(w);
-	if (w->wrong > 0)
+	if (wrong_count(w) > 0)
 		return 1;
 	return w->failed > 0 && !w->errors_allowed ? 2 : 0;
 }
@@ -380,7 +427,6 @@ int main(int argc, char **argv)
 {
 	static struct work w = {.slot_count = 4};
 	struct plan p = {.seed = 1};
-	struct sf_cluster *cluster;
 	int status;
 
 	if (!parse(argc, argv, &p, &w))
@@ -388,8 +434,8 @@ int main(int argc, char **argv)
 	w.random = p.seed * 0x9e3779b97f4a7c15ull | 1;
 	pthread_mutex_init(&w.lock, NULL);
 	pthread_cond_init(&w.changed, NULL);
-	if (sf_connect(&p.options, &cluster) < 0 ||
-	    sf_volume_open(cluster, p.volume, &w.volume) < 0) {
+	if (sf_connect(&p.options, &w.cluster) < 0 ||
+	    sf_volume_open(w.cluster, p.volume, &w.volume) < 0) {
 		fprintf(stderr, "workload: %s\n", sf_error());
 		return 2;
 	}
@@ -400,6 +446,6 @@ int main(int argc, char **argv)
 	status = work_all(&w, &p);
 	model_fini(&w.model);
 	sf_volume_close(w.volume);
-	sf_disconnect(cluster);
+	sf_disconnect(w.cluster);
 	return status;
 }
