@@ -212,7 +212,9 @@ static bool disks_valid(const struct map *map)
 	for (uint32_t i = 0; i < map->disk_count; i++) {
 		const struct map_disk *disk = &map->disks[i];
 
-		if (disk->id <= last || (disk->flags & ~(uint32_t)DISK_FAILED))
+		if (disk->id <= last || (disk->flags & ~(uint32_t)(DISK_FAILED | DISK_LOST)))
+			return false;
+		if ((disk->flags & DISK_LOST) && !(disk->flags & DISK_FAILED))
 			return false;
 		if (disk->weight < 1 || disk->weight > MAP_MAX_WEIGHT)
 			return false;

@@ -34,6 +34,9 @@ struct map_node {
 
 enum disk_flags {
 	DISK_FAILED = 1 << 0, /* out at once, whatever the node does */
+	/* Given up by an operator (with FAILED, for good): nobody waits for what it holds, and it
+	 * is never heard again; emptied it is another disk. */
+	DISK_LOST = 1 << 1,
 };
 struct map_disk {
 	uint64_t id; /* random, in the disk's superblock */
@@ -61,6 +64,8 @@ enum map_settings_flags {
 	MAP_RECOVERY_DISABLED = 1 << 0,
 	MAP_SHUTDOWN = 1 << 1, /* nodes stop in order; cleared when one starts again */
 };
+enum { SCRUB_DEFAULT_S = 14 * 24 * 3600 };
+#define SCRUB_NEVER UINT32_MAX
 enum { POOL_META = 1, POOL_DATA = 2 }; /* made by format; more come with vdi create -c */
 
 struct map {
@@ -71,6 +76,8 @@ struct map {
 	uint32_t flags;
 	uint32_t grace_ms;  /* down becomes out after this */
 	uint32_t min_live_extra; /* writes need k + this many live slots; 1 unless told otherwise */
+	uint32_t scrub_interval_s; /* each PG is scrubbed so often; 0: default; SCRUB_NEVER */
+	uint64_t scrub_since_s; /* what was scrubbed before this is due (wall clock); 0: not asked */
 	uint32_t node_count, disk_count, pool_count, override_count;
 	struct map_node *nodes;
 	struct map_disk *disks;
@@ -120,6 +127,9 @@ enum map_event_type {
 	MAP_EV_FLAGS,     /* set_flags, clear_flags */
 	MAP_EV_GRACE,     /* grace_ms */
 	MAP_EV_WEIGHT,    /* disk, weight */
+	MAP_EV_LOST,      /* disks: given up; none of them may be up */
+	MAP_EV_MIN_LIVE,  /* min_live_extra */
+	MAP_EV_SCRUB,     /* scrub_interval_s (0: unchanged), scrub_now */
 };
 struct map_event {
 	enum map_event_type type;
@@ -129,6 +139,9 @@ struct map_event {
 	uint32_t k, m, object_shift, weight;
 	bool same_node_ok;
 	uint32_t set_flags, clear_flags, grace_ms;
+	const uint64_t *disks;
+	uint32_t disk_count, min_live_extra, scrub_interval_s;
+	bool scrub_now;
 };
 /* The next map with epoch + 1, or NULL when the event changes nothing. Pure. */
 struct map *map_apply(const struct map *map, const struct map_event *event);

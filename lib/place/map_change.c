@@ -75,6 +75,8 @@ static bool join_announced_disks(struct map *next, const struct node_info *info,
 
 			map_put_disk(next, &new_disk);
 			changed = true;
+		} else if (disk->flags & DISK_LOST) {
+			continue; /* what it holds was given up: nobody may meet it again */
 		} else if (fresh && (disk->node != info->id || (disk->flags & DISK_FAILED))) {
 			disk->node = info->id;
 			disk->flags &= ~(uint32_t)DISK_FAILED;
@@ -239,6 +241,44 @@ static bool change_weight(struct map *next, const struct map_event *event)
 	return true;
 }
 
+static bool change_lost(struct map *next, const struct map_event *event)
+{
+	bool changed = false;
+
+	for (uint32_t i = 0; i < event->disk_count; i++) {
+		struct map_disk *disk = disk_of(next, event->disks[i]);
+
+		if (!disk || map_disk_up(next, disk))
+			return false;
+		changed = changed || !(disk->flags & DISK_LOST);
+		disk->flags |= DISK_FAILED | DISK_LOST;
+	}
+	return changed;
+}
+
+static bool change_min_live(struct map *next, const struct map_event *event)
+{
+	if (event->min_live_extra > MAX_PARITY || next->min_live_extra == event->min_live_extra)
+		return false;
+	next->min_live_extra = event->min_live_extra;
+	return true;
+}
+
+static bool change_scrub(struct map *next, const struct map_event *event)
+{
+	bool changed = false;
+
+	if (event->scrub_interval_s && event->scrub_interval_s != next->scrub_interval_s) {
+		next->scrub_interval_s = event->scrub_interval_s;
+		changed = true;
+	}
+	if (event->scrub_now && event->now_s > next->scrub_since_s) {
+		next->scrub_since_s = event->now_s;
+		changed = true;
+	}
+	return changed;
+}
+
 static bool change_by_type(struct map *next, const struct map_event *event)
 {
 	switch (event->type) {
@@ -260,6 +300,12 @@ static bool change_by_type(struct map *next, const struct map_event *event)
 		return change_grace(next, event);
 	case MAP_EV_WEIGHT:
 		return change_weight(next, event);
+	case MAP_EV_LOST:
+		return change_lost(next, event);
+	case MAP_EV_MIN_LIVE:
+		return change_min_live(next, event);
+	case MAP_EV_SCRUB:
+		return change_scrub(next, event);
 	}
 	assert(!"unknown map event");
 	return false;

@@ -138,6 +138,8 @@ void map_encode(const struct map *map, uint8_t **ret_bytes, size_t *ret_len)
 	pb.flags = map->flags;
 	pb.grace_ms = map->grace_ms;
 	pb.min_live_extra = map->min_live_extra;
+	pb.scrub_interval_s = map->scrub_interval_s;
+	pb.scrub_since_s = map->scrub_since_s;
 	len = sf__map__get_packed_size(&pb);
 	assert(len <= DECODE_MAX_BYTES);
 	*ret_bytes = xmalloc(len ? len : 1);
@@ -270,6 +272,8 @@ int map_decode(const uint8_t *bytes, size_t len, struct map **ret)
 	map->flags = pb->flags;
 	map->grace_ms = pb->grace_ms;
 	map->min_live_extra = pb->min_live_extra;
+	map->scrub_interval_s = pb->scrub_interval_s;
+	map->scrub_since_s = pb->scrub_since_s;
 	ok = decode_nodes(pb, map) && decode_disks(pb, map) && decode_pools(pb, map) &&
 	     decode_overrides(pb, map) && map_valid(map);
 	sf__map__free_unpacked(pb, &allocator);

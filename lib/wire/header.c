@@ -19,7 +19,7 @@
 	X(cluster) X(node)
 #define ENTRY_FIELDS(X) X(oid) X(shard) X(flags) X(version) X(pending) X(size)
 #define INFO_FIELDS(X) X(activated) X(clean) X(commit)
-#define CHECK_FIELDS(X) X(shards) X(missing) X(damaged) X(stale) X(repaired)
+#define CHECK_FIELDS(X) X(shards) X(missing) X(damaged) X(stale) X(repaired) X(leftover) X(undecided)
 #define RANGE_FIELDS(X) X(op) X(offset) X(length)
 /* clang-format on */
 

@@ -40,6 +40,8 @@
 	X(MSG_STATUS, 20)        /* reply: blob = node status */                                   \
 	X(MSG_ADMIN, 21)         /* blob = admin request; reply: result, blob = text */            \
 	X(MSG_NODES, 22)         /* reply: blob = map made of the live set (works unformatted) */  \
+	X(MSG_TROUBLES, 23)      /* pool pg oid (cursor) MSG_F_FIRST; reply: blob = troubles of the PGs \
+	                            this node leads, and MSG_F_MORE with pool pg oid to go on from */ \
 	/* primary to the holder of a shard: epoch pool pg oid shard disk */                       \
 	X(MSG_SHARD_PREPARE, 30) /* version base commit shard_flags ranges req payload */          \
 	X(MSG_SHARD_READ, 31)    /* offset length; reply: version, payload (holes as zeros) */     \
@@ -163,6 +165,8 @@ struct log_entry {
 
 struct check_counts {
 	uint32_t shards, missing, damaged, stale, repaired;
+	uint32_t leftover;  /* shards of a deleted object */
+	uint32_t undecided; /* 1: the shards contradict each other, nobody can say which is wrong */
 };
 
 enum {
