@@ -118,7 +118,7 @@ void extvec_overlay(struct extvec *dst, const struct extvec *below, const struct
 		if (!a)
 			break;
 		if (a->seg != SEG_HOLE || keep_holes)
-			extvec_add(dst, a, above->crc + a->crc);
+			extvec_add(dst, a, extvec_crcs(above, a));
 		at = a->off + a->len;
 	}
 }

@@ -46,6 +46,12 @@ static inline uint32_t extent_blocks(const struct extent *e)
 	return (e->skip + e->len - 1) / 65536 - e->skip / 65536 + 1;
 }
 
+/* The checksums of one of x's extents; NULL where there are only holes. */
+static inline const uint32_t *extvec_crcs(const struct extvec *x, const struct extent *e)
+{
+	return x->crc ? x->crc + e->crc : NULL;
+}
+
 /* Appends e (behind all others), with the checksums of the blocks that it touches. Joins it to the
  * last one where both continue each other. */
 void extvec_add(struct extvec *x, const struct extent *e, const uint32_t *crcs);

@@ -75,7 +75,7 @@ static void move_list(struct move *mv, struct extvec *dst, const struct extvec *
 	for (uint32_t i = 0; i < src->count; i++) {
 		struct extent e = src->v[i];
 		if (!moves(mv, &e)) {
-			extvec_add(dst, &e, src->crc + e.crc);
+			extvec_add(dst, &e, extvec_crcs(src, &e));
 			continue;
 		}
 		e.seg = SEG_SELF;
