@@ -1,5 +1,5 @@
 dist_noinst_SCRIPTS = tools/build tools/install-deps tools/test
-dist_noinst_SCRIPTS += tools/bench tools/cluster tools/demo
+dist_noinst_SCRIPTS += tools/bench tools/cluster tools/demo tools/drill
 
 noinst_PROGRAMS += tools/bench_load tools/bench_limits
 tools_bench_load_SOURCES = tools/bench_data.c tools/bench_data.h tools/bench_load.c

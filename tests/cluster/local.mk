@@ -16,6 +16,7 @@ CLUSTER_TESTS = \
 	tests/cluster/chaos_test \
 	tests/cluster/command_line_test \
 	tests/cluster/damage_test \
+	tests/cluster/drill_test \
 	tests/cluster/full_disk_test \
 	tests/cluster/grow_test \
 	tests/cluster/kill_test \
@@ -24,4 +25,6 @@ CLUSTER_TESTS = \
 	tests/cluster/strangers_test
 dist_check_SCRIPTS += $(CLUSTER_TESTS)
 TAP_TESTS += $(CLUSTER_TESTS)
-EXTRA_DIST += tests/cluster/harness.py
+EXTRA_DIST += tests/cluster/harness.py \
+	tests/cluster/drill_cluster.py tests/cluster/drill_faults.py tests/cluster/drill_machine.py \
+	tests/cluster/drill_run.py tests/cluster/tsan.supp
