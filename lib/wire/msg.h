@@ -79,7 +79,8 @@ const char *msg_type_name(enum msg_type type); /* "?" when unknown */
 	X(RES_INVALID, 10, "malformed request")                                                    \
 	X(RES_NOT_FORMATTED, 11, "the cluster is not formatted yet")                               \
 	X(RES_DENIED, 12, "refused")                                                               \
-	X(RES_CORRUPT, 13, "the stored shard is damaged")
+	X(RES_CORRUPT, 13, "the stored shard is damaged")                                          \
+	X(RES_LOST, 14, "the object is lost: too few of its parts are left")
 
 enum wire_result {
 #define X(name, code, text) name = code,

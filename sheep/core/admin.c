@@ -156,6 +156,20 @@ static bool event_from_request(const struct map *map, const struct admin_wait *w
 		ev->disk = ask->disk;
 		ev->weight = ask->weight;
 		return true;
+	case SF__ADMIN_REQUEST__VERB__MIN_LIVE:
+		ev->type = MAP_EV_MIN_LIVE;
+		ev->min_live_extra = ask->min_live_extra;
+		return ask->min_live_extra <= MAX_PARITY;
+	case SF__ADMIN_REQUEST__VERB__SCRUB:
+		ev->type = MAP_EV_SCRUB;
+		ev->scrub_interval_s = ask->scrub_interval_s;
+		ev->scrub_now = ask->scrub_now;
+		return true;
+	case SF__ADMIN_REQUEST__VERB__LOST:
+		ev->type = MAP_EV_LOST;
+		ev->disks = ask->disks;
+		ev->disk_count = ask->n_disks;
+		return true;
 	default:
 		return false;
 	}
@@ -193,6 +207,14 @@ static bool pool_fits(const struct map *map, const struct map_event *ev, char te
 	return false;
 }
 
+static void admin_refuse_change(struct node *node, struct admin_wait *w, enum map_event_type type)
+{
+	if (type == MAP_EV_LOST)
+		admin_refuse(node, w, RES_DENIED, "a disk that is up cannot be given up");
+	else
+		admin_refuse(node, w, type == MAP_EV_POOL ? RES_INVALID : RES_OK, "");
+}
+
 static bool admin_propose(struct node *node, struct admin_wait *w)
 {
 	struct map_event ev;
@@ -216,9 +238,14 @@ static bool admin_propose(struct node *node, struct admin_wait *w)
 		admin_answer(node, w, RES_INVALID);
 		return false;
 	}
+	if (ev.type == MAP_EV_LOST && w->ask->epoch != node->map->epoch) {
+		/* What the operator agreed to may not be what it would mean now. */
+		admin_refuse(node, w, RES_DENIED, "the cluster has changed meanwhile; look again");
+		return false;
+	}
 	struct map *next = map_apply(node->map, &ev);
 	if (!next) { /* nothing to change */
-		admin_refuse(node, w, ev.type == MAP_EV_POOL ? RES_INVALID : RES_OK, "");
+		admin_refuse_change(node, w, ev.type);
 		return false;
 	}
 	if (ev.type == MAP_EV_POOL)

@@ -1,59 +1,161 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Checking one object: every shard is read, versions compared, parity computed anew; then repair
- * on demand, and a second look. */
+/*
+ * Checking one object, for a client or for the scrub:
+ *
+ *   check_run      every live slot reads its shard, verified by its checksums
+ *   check_judge    versions and presence are compared: which stand, which are to be rebuilt or dropped
+ *   check_compare  all shards are of one version: what some say about the others is computed and compared
+ *   check_suspect  they contradict each other: each is left out in turn. When the others agree without
+ *                  exactly one of them, that one is wrong (with m >= 2 there is only one such: two
+ *                  stripes that agree everywhere but in two places are the same stripe)
+ *   check_settle   what is wrong is dropped, what is bad is marked for recovery
+ *
+ * What cannot be decided is left as it is and reported by name (trouble.c): a guess could destroy the
+ * only good copy.
+ */
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/base/math.h"
 #include "sheep/core/core.h"
 
-static void check_reply(struct node *node, struct op *op)
-{
-	struct msg *reply = msg_create_reply(op->req, RES_OK);
+enum { NOBODY = UINT32_MAX };
 
+struct verdict {
+	uint64_t version;  /* of the content that stands; 0: there is none */
+	uint64_t bad;      /* slots to rebuild */
+	uint64_t leftover; /* slots that hold what was deleted */
+	bool undecided, unclear;
+};
+
+static uint32_t count_bits(uint64_t slots)
+{
+	return __builtin_popcountll(slots);
+}
+
+/* marked: slots whose shards recovery rebuilds now. */
+static void check_finish(struct node *node, struct op *op, uint64_t marked)
+{
+	struct msg *reply;
+
+	if (op->check.undecided)
+		trouble_note(node, op->pg, op->req->oid, op->version);
+	else if (!marked)
+		trouble_settled(node, op->pg, op->req->oid);
+	if (!op->conn) {
+		scrub_checked(node, op, marked);
+		op_finish(node, op, RES_OK);
+		return;
+	}
+	reply = msg_create_reply(op->req, RES_OK);
 	reply->check = op->check;
 	op_finish_reply(node, op, reply);
 }
 
-/* Bad slots are known: repair them and look again, or just tell. */
-static void check_settle(struct node *node, struct op *op, uint64_t bad)
+static void check_undecided(struct node *node, struct op *op)
+{
+	op->check.undecided = 1;
+	check_finish(node, op, 0);
+}
+
+/* ---- Settling ---- */
+
+static void check_mark(struct node *node, struct op *op)
+{
+	struct pg *pg = op->pg;
+	uint64_t bad = op->failed;
+
+	for (uint32_t i = 0; i < pg->n; i++)
+		if (bad & slot_bit(i))
+			missing_mark_slot(node, pg, op->req->oid, op->version, i);
+	if (!op->conn || !bad) {
+		check_finish(node, op, bad);
+		return;
+	}
+	op->check.repaired += count_bits(bad);
+	op_restart(node, op); /* behind the repair: and look again */
+}
+
+static void removed_answer(struct node *node, struct call *call, struct msg *reply)
+{
+	struct op *op = call->ctx;
+
+	if (reply->result == RES_OK && !(op->failed & slot_bit(call->index)))
+		op->check.repaired++;
+	if (--op->awaited == 0)
+		check_mark(node, op);
+}
+
+/*
+ * bad: to be rebuilt as of op->version. drop: to be dropped, first of all: a push leaves alone what is of the right version
+ * already.
+ */
+static void check_settle(struct node *node, struct op *op, uint64_t bad, uint64_t drop)
 {
 	struct pg *pg = op->pg;
 
-	if (!bad || !(op->req->flags & MSG_F_REPAIR)) {
-		check_reply(node, op);
+	if (!(op->req->flags & MSG_F_REPAIR)) {
+		check_finish(node, op, 0);
 		return;
 	}
-	for (uint32_t i = 0; i < pg->n; i++)
-		if (bad & slot_bit(i))
-			missing_mark_slot(node, pg, op->req->oid, op->object->version, i);
-	op->check.repaired += __builtin_popcountll(bad);
-	op_restart(node, op);
+	op->failed = bad;
+	op->object->known = false;
+	op->awaited = count_bits(drop);
+	if (!drop) {
+		check_mark(node, op);
+		return;
+	}
+	for (uint32_t i = 0; i < pg->n; i++) {
+		if (!(drop & slot_bit(i)))
+			continue;
+		struct msg *m = pg_msg(node, pg, MSG_SHARD_REMOVE);
+		m->oid = op->req->oid;
+		m->shard = i;
+		m->version = op->plan->shard[i].version;
+		op_call(node, op, pg->slot_node[i], pg->slot_disk[i], m, removed_answer, i);
+	}
+}
+
+/* ---- Do the shards agree? ---- */
+
+static void check_suspect(struct node *node, struct op *op);
+
+/* Whether what was computed is what the slots have. */
+static bool code_agrees(const struct op *op, const struct code_job *c)
+{
+	for (uint32_t i = 0; i < c->out_count; i++)
+		if (memcmp(c->out[i]->data, slice_data(&op->plan->shard[c->out_id[i]].data),
+		           c->len))
+			return false;
+	return true;
 }
 
 static void check_compared(struct node *node, struct op *op)
 {
 	struct code_job *c = op->code;
-	uint64_t bad = 0;
+	bool agree = code_agrees(op, c);
 
-	for (uint32_t i = 0; i < c->out_count; i++) {
-		const struct slice *s = &op->plan->shard[c->out_id[i]].data;
-		if (memcmp(c->out[i]->data, slice_data(s), c->len))
-			bad |= slot_bit(c->out_id[i]);
-	}
 	op->code = NULL;
 	code_free(c);
-	op->check.stale += __builtin_popcountll(bad);
-	check_settle(node, op, bad);
+	if (op->suspect == NOBODY && agree) {
+		check_finish(node, op, 0);
+		return;
+	}
+	if (agree)
+		op->suspects |= slot_bit(op->suspect);
+	op->suspect++; /* the first comes after NOBODY */
+	check_suspect(node, op);
 }
 
-static void check_parity(struct node *node, struct op *op)
+/* Computes from k live shards all others, leaving the suspect out. False: there is nothing to compare. */
+static bool check_compare(struct node *node, struct op *op)
 {
 	struct pg *pg = op->pg;
 	struct code_job *c = code_create(node, op, op->plan->shard[pg->own].hi);
 
 	for (uint32_t i = 0; i < pg->n; i++) {
-		if (!(pg->live & slot_bit(i)))
+		if (!(pg->live & slot_bit(i)) || i == op->suspect)
 			continue;
 		if (c->in_count < pg->k) {
 			c->in_id[c->in_count] = i;
@@ -63,36 +165,153 @@ static void check_parity(struct node *node, struct op *op)
 		}
 	}
 	c->done = check_compared;
-	if (c->in_count == pg->k && c->out_count) {
-		code_start(node, c);
-		return;
+	if (c->in_count < pg->k || !c->out_count) {
+		code_free(c);
+		return false;
 	}
-	code_free(c);
-	check_reply(node, op);
+	code_start(node, c);
+	return true;
 }
 
-static void check_read(struct node *node, struct op *op)
+static void check_suspect(struct node *node, struct op *op)
 {
 	struct pg *pg = op->pg;
-	uint64_t bad = 0;
 
+	while (op->suspect < pg->n && !(pg->live & slot_bit(op->suspect)))
+		op->suspect++;
+	if (op->suspect < pg->n && check_compare(node, op))
+		return;
+	if (count_bits(op->suspects) != 1) {
+		check_undecided(node, op);
+		return;
+	}
+	op->check.damaged++;
+	check_settle(node, op, op->suspects, op->suspects);
+}
+
+/* ---- Versions and presence ---- */
+
+/* The newest change of the object that was acknowledged not long ago; 0: none is remembered. */
+static uint64_t newest_change(const struct pg *pg, uint64_t oid)
+{
+	uint64_t newest = 0;
+
+	list_each (l, &pg->requests_order) {
+		const struct done_req *r = list_item(l, struct done_req, order);
+		if (r->e.oid == oid)
+			newest = MAX(newest, r->e.version);
+	}
+	return newest;
+}
+
+/*
+ * A lost or an old shard is what disks are known for, so the newest content stands when enough have it. Only where others say
+ * that there is no such object at all it may have been deleted: a change that is remembered tells, else the side
+ * with fewer faults.
+ */
+static void judge_content(const struct pg *pg, uint64_t oid, uint64_t now, uint64_t absent,
+                          uint64_t others, uint64_t content, struct verdict *v)
+{
+	uint64_t changed = newest_change(pg, oid);
+	bool enough = count_bits(now) >= pg->k;
+
+	if (absent && changed > v->version) {
+		v->leftover = content;
+		v->version = 0;
+	} else if (enough && (!absent || changed == v->version ||
+	                      count_bits(now) >= count_bits(absent))) {
+		v->bad = absent | others;
+	} else if (absent && count_bits(now | others) < pg->k) {
+		v->leftover = content; /* more than m slots are without it: it was deleted */
+		v->version = 0;
+	} else {
+		v->undecided = true;
+	}
+}
+
+static void check_judge(const struct op *op, struct verdict *v)
+{
+	const struct pg *pg = op->pg;
+	uint64_t now = 0, dead = 0, absent = 0, others = 0, content = 0, newest_dead = 0;
+
+	memset(v, 0, sizeof(*v));
 	for (uint32_t i = 0; i < pg->n; i++) {
 		const struct shard_io *io = &op->plan->shard[i];
-		if (io->hi == io->lo ||
-		    (io->result == RES_OK && io->version == op->object->version))
+		if (io->hi == io->lo)
 			continue;
-		bad |= slot_bit(i);
 		if (io->result == RES_OK)
+			v->version = MAX(v->version, io->version);
+		else if (io->result == RES_NOENT)
+			newest_dead = MAX(newest_dead, io->version);
+		else if (io->result != RES_CORRUPT && io->result != RES_IO)
+			v->unclear = true;
+	}
+	for (uint32_t i = 0; i < pg->n; i++) {
+		const struct shard_io *io = &op->plan->shard[i];
+		if (io->hi == io->lo)
+			continue;
+		if (io->result == RES_OK)
+			content |= slot_bit(i);
+		if (io->result == RES_OK && io->version == v->version)
+			now |= slot_bit(i);
+		else if (io->result == RES_NOENT && io->version && io->version == newest_dead)
+			dead |= slot_bit(i);
+		else if (io->result == RES_NOENT && !io->version)
+			absent |= slot_bit(i);
+		else
+			others |= slot_bit(i); /* damaged, or older content */
+	}
+	if (!v->version && newest_dead)
+		return; /* deleted */
+	if (!v->version) {
+		v->undecided = others != 0;
+	} else if (newest_dead > v->version) {
+		/* Deleted, and some slot missed it; or it has lost that the delete was taken back. */
+		v->undecided = count_bits(now) >= pg->k && count_bits(now) > count_bits(dead | absent);
+		v->leftover = v->undecided ? 0 : content;
+		v->version = 0;
+	} else {
+		judge_content(pg, op->req->oid, now, absent, others | dead, content, v);
+	}
+}
+
+static void count_bad(struct op *op, const struct verdict *v)
+{
+	for (uint32_t i = 0; i < op->pg->n; i++) {
+		const struct shard_io *io = &op->plan->shard[i];
+		if (!(v->bad & slot_bit(i)))
+			continue;
+		if (io->result == RES_OK || (io->result == RES_NOENT && io->version))
 			op->check.stale++;
 		else if (io->result == RES_NOENT)
 			op->check.missing++;
 		else
 			op->check.damaged++;
 	}
-	if (bad)
-		check_settle(node, op, bad);
-	else
-		check_parity(node, op);
+	op->check.leftover += count_bits(v->leftover);
+}
+
+static void check_read(struct node *node, struct op *op)
+{
+	struct verdict v;
+
+	check_judge(op, &v);
+	if (v.unclear) { /* a slot on its way out: a new interval comes */
+		op_finish(node, op, RES_AGAIN);
+		return;
+	}
+	if (v.version || v.leftover || v.undecided)
+		op->check.shards = op->pg->n;
+	count_bad(op, &v);
+	op->version = v.version;
+	op->suspect = NOBODY;
+	op->suspects = 0;
+	if (v.undecided)
+		check_undecided(node, op);
+	else if (v.bad || v.leftover)
+		check_settle(node, op, v.bad, v.leftover);
+	else if (!v.version || !check_compare(node, op))
+		check_finish(node, op, 0);
 }
 
 void check_run(struct node *node, struct op *op)
@@ -100,11 +319,10 @@ void check_run(struct node *node, struct op *op)
 	struct pg *pg = op->pg;
 	uint32_t size = ec_part_size(pg->k, 1u << pg->conf->object_shift);
 
-	if (!op->object->exists) {
-		check_reply(node, op);
+	if (!op->conn && missing_find(pg, op->req->oid)) {
+		op_finish(node, op, RES_OK); /* known already, and being rebuilt */
 		return;
 	}
-	op->check.shards = pg->n;
 	op->plan = plan_create(check_read);
 	for (uint32_t i = 0; i < pg->n; i++)
 		if (pg->live & slot_bit(i))

@@ -202,6 +202,8 @@ struct op {
 	struct write *write; /* write.c's own */
 	struct code_job *code;
 	struct check_counts check;
+	uint32_t suspect; /* check: the slot whose shard is left out now */
+	uint64_t suspects; /* check: slots that the others do without and agree */
 };
 
 /* What an operation reads: per shard a range and where it comes from; then the bytes (read.c). */
@@ -240,6 +242,12 @@ struct peer {
 struct pg_slot {
 	uint32_t interval_start;
 	uint32_t promised; /* a primary peered in this epoch: older ones are refused */
+	struct scrub_times {
+		uint64_t seen_ms;          /* since when we are its primary */
+		uint64_t done_ms, done_s;  /* when the last scrub that came to its end began; 0: none */
+		uint64_t begun_ms, begun_s;
+		uint64_t cursor;           /* a scrub broken off goes on behind this object */
+	} scrub;
 	struct pg *pg;     /* NULL unless we are the primary */
 };
 struct pool_state {
@@ -257,6 +265,7 @@ struct disk_state {
 };
 
 struct admin_wait;
+struct scrub;
 
 struct node {
 	struct node_config config;
@@ -299,6 +308,8 @@ struct node {
 	struct list recover[MAX_PARITY + 1]; /* struct missing.queue by remaining redundancy */
 	struct list blocked; /* struct missing.queue: a target is full; tried again later */
 	uint32_t recovering; /* objects being rebuilt now */
+	struct list contradictions; /* struct contradiction (trouble.c) */
+	uint32_t contradiction_count;
 	uint64_t client_bytes;
 	uint32_t client_ops;
 
@@ -307,6 +318,7 @@ struct node {
 	uint32_t stray_epoch, stray_pool, stray_pg,
 		stray_disk; /* cursor of the search for strays */
 	uint64_t stray_at;  /* when to go on; 0: all looked through */
+	struct scrub *scrub;
 
 	struct {
 		uint64_t ops, written, read;
@@ -486,6 +498,37 @@ void nodes_handle(struct node *node, uint64_t conn, struct msg *msg);
 void status_handle(struct node *node, uint64_t conn, struct msg *msg);
 void stray_tick(struct node *node);
 void stray_reported(struct node *node, const struct msg *msg);
+
+/* scrub.c */
+struct scrub_stat {
+	uint64_t objects, missing, damaged, stale, leftover, wrong, repaired;
+};
+struct scrub *scrub_create(void);
+void scrub_destroy(struct scrub *s);
+void scrub_pump(struct node *node); /* goes on, when it is time to */
+void scrub_checked(struct node *node, struct op *op, uint64_t marked);
+void scrub_op_gone(struct node *node, const struct op *op);
+void scrub_pg_gone(struct node *node, const struct pg *pg);
+bool scrub_is_due(const struct node *node, const struct pg_slot *slot);
+bool scrub_is_running(const struct node *node);
+const struct scrub_stat *scrub_stat(const struct node *node);
+
+/* trouble.c: what an operator has to hear of by name */
+struct contradiction { /* an object whose shards contradict each other */
+	struct list link; /* node->contradictions */
+	uint32_t pool, pg;
+	uint64_t oid, version;
+};
+void trouble_note(struct node *node, const struct pg *pg, uint64_t oid, uint64_t version);
+void trouble_settled(struct node *node, const struct pg *pg, uint64_t oid);
+void troubles_forget(struct node *node);
+void troubles_handle(struct node *node, uint64_t conn, struct msg *msg);
+bool disk_is_lost(const struct map *map, uint64_t disk); /* given up by an operator */
+/* No disk is left that could have more of what the PG lacks: what is unfound is lost. */
+bool pg_heard_all(struct node *node, struct pg *pg);
+/* The object is lost: the operation is answered, or makes an end of it and goes on (m is gone). False: there
+ * is hope. */
+bool lost_handle(struct node *node, struct op *op, struct missing *m, bool *ret_answered);
 
 #define slot_bit(i) (1ull << (i))
 

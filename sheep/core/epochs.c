@@ -71,6 +71,8 @@ static bool interval_differs(const struct epoch_rec *a, const struct epoch_rec *
 
 	if (!epoch_slots(a, pool, pg, &da, &la) || !epoch_slots(b, pool, pg, &db, &lb) || la != lb)
 		return true;
+	if (a->map->min_live_extra != b->map->min_live_extra)
+		return true; /* who may write is another question now */
 	if (memcmp(da, db, n * sizeof(*da)))
 		return true;
 	for (uint32_t i = 0; i < n; i++) {
@@ -197,6 +199,7 @@ static void pools_drop(struct node *node)
 void epochs_drop(struct node *node)
 {
 	pools_drop(node);
+	troubles_forget(node);
 	for (uint32_t i = 0; i < node->rec_count; i++) {
 		map_unref(node->rec[i].map);
 		placement_destroy(node->rec[i].placement);

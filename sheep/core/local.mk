@@ -22,6 +22,9 @@ sheep_core_libcore_a_SOURCES = \
 	sheep/core/recovery.c \
 	sheep/core/replica.c \
 	sheep/core/resolve.c \
+	sheep/core/scrub.c \
 	sheep/core/status.c \
 	sheep/core/stray.c \
+	sheep/core/trouble.c \
+	sheep/core/trouble.h \
 	sheep/core/write.c

@@ -34,6 +34,8 @@ struct node *node_create(const struct node_config *config)
 	list_init(&node->object_lru);
 	list_init(&node->blocked);
 	list_init(&node->admin);
+	list_init(&node->contradictions);
+	node->scrub = scrub_create();
 	for (uint32_t i = 0; i <= MAX_PARITY; i++)
 		list_init(&node->recover[i]);
 	node->disks = xcalloc(config->info.disk_count + 1, sizeof(*node->disks));
@@ -77,6 +79,7 @@ void node_destroy(struct node *node)
 		code_free(list_item(node->compute_out.next, struct code_job, job.out));
 	htab_fini(&node->calls);
 	admin_destroy(node);
+	scrub_destroy(node->scrub);
 	future_destroy(node);
 	free(node->rec);
 	free(node->live);
@@ -217,6 +220,9 @@ static void client_msg(struct node *node, uint64_t conn, struct msg *msg)
 		break;
 	case MSG_ADMIN:
 		admin_handle(node, conn, msg);
+		break;
+	case MSG_TROUBLES:
+		troubles_handle(node, conn, msg);
 		break;
 	case MSG_NODES:
 		nodes_handle(node, conn, msg);
@@ -363,5 +369,6 @@ void node_step(struct node *node, const struct event *event, struct effects *eff
 	node->fx = effects;
 	event_dispatch(node, event);
 	recovery_pump(node);
+	scrub_pump(node);
 	node->fx = NULL;
 }

@@ -139,6 +139,7 @@ struct node_config {
 	struct buf_pool *pool;         /* borrowed */
 	const char *const *disk_paths; /* [info.disk_count], for status; may be NULL */
 	uint32_t recovery_max;         /* objects being rebuilt at once per node; 0: default */
+	uint64_t scrub_interval_ms; /* instead of the map's; 0: as the map says */
 	uint64_t
 		max_client_bytes; /* payload of client requests under way at once; 0: default. Beyond: RES_AGAIN */
 };

@@ -89,6 +89,7 @@ static void op_free(struct node *node, struct op *op)
 	op_drop_work(op);
 	list_remove(&op->link);
 	list_remove(&op->in_pg);
+	scrub_op_gone(node, op);
 	if (op->conn) {
 		node->client_bytes -= op->inflight_bytes;
 		node->client_ops--;
@@ -206,6 +207,9 @@ static bool op_waits_for_repair(struct node *node, struct op *op)
 
 	if (!m || (!op->exclusive && !m->unstable && !m->unfound))
 		return false;
+	bool answered;
+	if (lost_handle(node, op, m, &answered))
+		return answered;
 	object_unlock(node, op);
 	if (m->full && op->exclusive) {
 		op_finish(node, op, RES_NOSPACE);

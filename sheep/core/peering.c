@@ -113,6 +113,7 @@ static bool intervals_each(struct node *node, struct pg *pg,
 {
 	const uint64_t *before = NULL;
 	uint64_t before_live = 0;
+	uint32_t before_min = 0;
 
 	for (uint32_t e = MAX(pg->clean_epoch, node->first_epoch); e < pg->epoch; e++) {
 		const struct epoch_rec *rec = node_epoch(node, e);
@@ -121,10 +122,11 @@ static bool intervals_each(struct node *node, struct pg *pg,
 		if (!epoch_slots(rec, pg->pool, pg->number, &disks, &live))
 			continue;
 		uint32_t min = MIN(pg->n, pg->k + rec->map->min_live_extra);
-		bool same = before && live == before_live &&
+		bool same = before && live == before_live && before_min == min &&
 		            !memcmp(before, disks, pg->n * sizeof(*disks));
 		before = disks;
 		before_live = live;
+		before_min = min;
 		if (!same && (uint32_t)__builtin_popcountll(live) >= min &&
 		    !each(node, pg, e, disks, live))
 			return false;
@@ -144,17 +146,21 @@ static bool interval_add_members(struct node *node, struct pg *pg, uint32_t epoc
 	return true;
 }
 
-/* Somebody of the interval was heard. (Nobody it could have been active without: activation is
+/* Somebody of the interval was heard, or all of it was given up. (Nobody it could have been active without: activation is
  * recorded on every live slot before anything is acknowledged.) */
 static bool interval_is_known(struct node *node, struct pg *pg, uint32_t epoch,
                               const uint64_t *disks, uint64_t live)
 {
+	bool lost = true;
+
 	for (uint32_t i = 0; i < pg->n; i++) {
 		struct member *mb = live & slot_bit(i) ? member_find(pg, disks[i]) : NULL;
 		if (mb && mb->answered)
 			return true;
+		if (live & slot_bit(i))
+			lost = lost && disk_is_lost(node->map, disks[i]);
 	}
-	return false;
+	return lost;
 }
 
 static void peering_list(struct node *node, struct pg *pg);

@@ -81,6 +81,7 @@ void pg_end(struct node *node, struct pg *pg)
 		next = htab_walk(&pg->objects, &cursor, h);
 		object_free(node, container_of(h, struct object, by_oid));
 	}
+	scrub_pg_gone(node, pg);
 	node->recovering -= pg->running;
 	htab_fini(&pg->missing);
 	htab_fini(&pg->objects);

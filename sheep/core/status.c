@@ -8,6 +8,7 @@
 #include "lib/base/mem.h"
 #include "lib/wire/sheepfold.pb-c.h"
 #include "sheep/core/core.h"
+#include "sheep/core/trouble.h"
 
 enum { UNFOUND_SHOWN = 100 };
 
@@ -30,14 +31,15 @@ static void count_state(const struct node *node, const struct pg *pg, Sf__NodeSt
 		c->clean++;
 }
 
-static void count_missing(const struct pg *pg, Sf__NodeStatus *s)
+static void count_missing(struct node *node, struct pg *pg, Sf__NodeStatus *s)
 {
-	uint32_t cursor = 0;
+	uint32_t cursor = 0, unfound = 0;
 
 	for (struct hnode *h = NULL; (h = htab_walk(&pg->missing, &cursor, h));) {
 		const struct missing *m = container_of(h, struct missing, by_oid);
 		if (m->unfound) {
 			s->objects_unfound++;
+			unfound++;
 			if (s->n_unfound_oids < UNFOUND_SHOWN)
 				s->unfound_oids[s->n_unfound_oids++] = m->oid;
 			continue;
@@ -49,6 +51,8 @@ static void count_missing(const struct pg *pg, Sf__NodeStatus *s)
 		s->objects_blocked += m->full;
 		s->bytes_missing += m->size * __builtin_popcountll(m->need);
 	}
+	if (unfound && pg_heard_all(node, pg))
+		s->objects_lost += unfound;
 }
 
 static void count_pgs(struct node *node, Sf__NodeStatus *s)
@@ -61,7 +65,7 @@ static void count_pgs(struct node *node, Sf__NodeStatus *s)
 			uint32_t live = __builtin_popcountll(pg->live);
 			uint64_t before = s->objects_missing + s->objects_unfound;
 			count_state(node, pg, s->pgs);
-			count_missing(pg, s);
+			count_missing(node, pg, s);
 			uint64_t whole = pg->object_count -
 			                 (s->objects_missing + s->objects_unfound - before);
 			if (pg->state == PG_ACTIVE && pg->object_count && live >= pg->k)
@@ -104,6 +108,33 @@ static void fill_activity(struct node *node, Sf__NodeStatus *s)
 	s->pool_bytes = buf_pool_used_bytes(node->config.pool);
 }
 
+static void fill_scrub(struct node *node, Sf__NodeStatus__Scrub *s)
+{
+	const struct scrub_stat *stat = scrub_stat(node);
+
+	s->running = scrub_is_running(node);
+	s->objects = stat->objects;
+	s->found_missing = stat->missing;
+	s->found_damaged = stat->damaged;
+	s->found_stale = stat->stale;
+	s->found_leftover = stat->leftover;
+	s->found_wrong = stat->wrong;
+	s->repaired = stat->repaired;
+	s->undecided = node->contradiction_count;
+	for (uint32_t i = 0; i < node->pool_count; i++)
+		for (uint32_t j = 0; j < node->pools[i].pg_count; j++) {
+			const struct pg_slot *slot = &node->pools[i].pgs[j];
+			uint64_t done = slot->scrub.done_s;
+			if (!slot->pg)
+				continue;
+			s->pgs_due += scrub_is_due(node, slot);
+			s->pgs_never += !done;
+			s->newest_s = MAX(s->newest_s, done);
+			if (done && (!s->oldest_s || done < s->oldest_s))
+				s->oldest_s = done;
+		}
+}
+
 void status_handle(struct node *node, uint64_t conn, struct msg *msg)
 {
 	struct msg *reply = msg_create_reply(msg, RES_OK);
@@ -111,6 +142,9 @@ void status_handle(struct node *node, uint64_t conn, struct msg *msg)
 	Sf__NodeStatus__PgCounts pgs = SF__NODE_STATUS__PG_COUNTS__INIT;
 	Sf__NodeStatus__Disk *disks = xcalloc(node->config.info.disk_count + 1, sizeof(*disks));
 	Sf__NodeStatus__Disk **list = xcalloc(node->config.info.disk_count + 1, sizeof(*list));
+	Sf__NodeStatus__Scrub scrub = SF__NODE_STATUS__SCRUB__INIT;
+	struct troubles troubles = {.max = TROUBLES_IN_STATUS};
+	struct msg from = {.flags = MSG_F_FIRST};
 	uint64_t by_redundancy[MAX_PARITY + 1] = {0}, unfound[UNFOUND_SHOWN];
 
 	s.pgs = &pgs;
@@ -119,6 +153,11 @@ void status_handle(struct node *node, uint64_t conn, struct msg *msg)
 	s.unfound_oids = unfound;
 	count_pgs(node, &s);
 	fill_activity(node, &s);
+	fill_scrub(node, &scrub);
+	s.scrub = &scrub;
+	troubles_list(node, &from, &troubles);
+	s.troubles = troubles.v;
+	s.n_troubles = troubles.count;
 	for (uint32_t i = 0; i < node->config.info.disk_count; i++) {
 		fill_disk(node, i, &disks[i]);
 		list[i] = &disks[i];
@@ -128,6 +167,7 @@ void status_handle(struct node *node, uint64_t conn, struct msg *msg)
 	reply->blob_len = sf__node_status__get_packed_size(&s);
 	reply->blob = xmalloc(reply->blob_len);
 	sf__node_status__pack(&s, reply->blob);
+	troubles_fini(&troubles);
 	free(list);
 	free(disks);
 	node_reply(node, conn, reply);

@@ -106,7 +106,9 @@ void stray_tick(struct node *node)
 	for (uint32_t i = 0; i < STRAY_STEP; i++) {
 		uint64_t disk = node->disks[node->stray_disk].id;
 		uint32_t pool = node->pools[node->stray_pool].pool;
-		if (!disk_is_slot(node, pool, node->stray_pg, disk))
+		/* What was given up stays as it is: somebody may want to look at it. */
+		if (!disk_is_slot(node, pool, node->stray_pg, disk) &&
+		    !disk_is_lost(node->map, disk))
 			stray_ask(node, pool, node->stray_pg, disk);
 		if (stray_advance(node))
 			continue;
