@@ -18,7 +18,7 @@
 	X(version) X(commit) X(offset) X(length) X(shard_flags) X(version_min) X(version_max)      \
 	X(cluster) X(node)
 #define ENTRY_FIELDS(X) X(oid) X(shard) X(flags) X(version) X(pending) X(size)
-#define INFO_FIELDS(X) X(activated) X(clean) X(commit)
+#define INFO_FIELDS(X) X(activated) X(clean) X(commit) X(clean_commit) X(floor) X(objects) X(suspect)
 #define CHECK_FIELDS(X) X(shards) X(missing) X(damaged) X(stale) X(repaired) X(leftover) X(undecided)
 #define RANGE_FIELDS(X) X(op) X(offset) X(length)
 /* clang-format on */
@@ -47,6 +47,13 @@ bool header_valid(const struct msg *m, uint32_t payload_len)
 	return m->entry_count <= MSG_MAX_ENTRIES && m->log_count <= MSG_MAX_ENTRIES &&
 	       m->blob_len <= MSG_MAX_BLOB && payload_len <= MSG_MAX_PAYLOAD &&
 	       m->length <= UINT64_MAX - m->offset && ranges_valid(m, payload_len);
+}
+
+static bool info_is_zero(const struct pg_info *i)
+{
+#define X(name) && !i->name
+	return true INFO_FIELDS(X);
+#undef X
 }
 
 /* What a protobuf Header points to while it is packed. Lists are rare and long: on the heap. */
@@ -85,7 +92,7 @@ static void pack_small(const struct msg *m, Sf__Header *h, struct pack_parts *pa
 		parts->req.seq = m->req.seq;
 		h->req = &parts->req;
 	}
-	if (m->info.activated || m->info.clean || m->info.commit) {
+	if (!info_is_zero(&m->info)) {
 		const struct pg_info *from = &m->info;
 		Sf__PgInfo *to = h->info = &parts->info;
 

@@ -45,15 +45,15 @@
 	/* primary to the holder of a shard: epoch pool pg oid shard disk */                       \
 	X(MSG_SHARD_PREPARE, 30) /* version base commit shard_flags ranges req payload */          \
 	X(MSG_SHARD_READ, 31)    /* offset length; reply: version, payload (holes as zeros) */     \
-	X(MSG_SHARD_PUSH, 32)    /* version shard_flags ranges payload: becomes committed */       \
+	X(MSG_SHARD_PUSH, 32)    /* version shard_flags ranges req payload: becomes committed */   \
 	X(MSG_SHARD_ROLLBACK, 33) /* version: forget this pending version */                       \
 	X(MSG_SHARD_REMOVE, 34)  /* version: drop the shard if it is at most this version */       \
 	X(MSG_SHARD_STAT, 35)    /* reply: entries[0], or RES_NOENT */                             \
 	/* primary to a member disk of a placement group: epoch pool pg disk */                    \
 	X(MSG_PG_COMMIT, 40)     /* commit = every version up to this is acknowledged */ \
 	X(MSG_PG_QUERY, 41)      /* reply: info log. The holder promises to refuse older epochs */ \
-	X(MSG_PG_LIST, 42)       /* oid shard (cursor) length(max) MSG_F_FIRST; reply: entries MSG_F_MORE */ \
-	X(MSG_PG_ACTIVATE, 43)   /* info log: made durable before the reply */                     \
+	X(MSG_PG_LIST, 42)       /* oid shard (cursor) length(max) MSG_F_FIRST, or log (oids); reply: entries MSG_F_MORE */ \
+	X(MSG_PG_ACTIVATE, 43)   /* info log [MSG_F_LOG] [MSG_F_PURGE]: durable before the reply */ \
 	X(MSG_PG_DROP, 44)       /* (one-way) a stray holder drops what it has of this PG (shard: the one to keep) */ \
 	X(MSG_PG_STRAY, 45)      /* (one-way) to the primary: this disk holds data of a PG it is no slot of */
 
@@ -97,6 +97,7 @@ enum msg_flags {
 	MSG_F_REPAIR = 1 << 4,
 	MSG_F_PURGE = 1 << 6,  /* PG_ACTIVATE: every slot has every delete up to info.commit, durably: forget them */
 	MSG_F_ABSENT = 1 << 5, /* OBJ_READ reply: the object does not exist (with ZEROS) */
+	MSG_F_LOG = 1 << 7,    /* PG_ACTIVATE: the log is what counts, other entries are void */
 };
 
 /* What a prepared or pushed change does to a shard. */
@@ -104,6 +105,7 @@ enum shard_flags {
 	SHARD_REPLACE = 1 << 0, /* content before this change is gone; ranges give all that is left */
 	SHARD_DELETE = 1 << 1,  /* the object is deleted: leaves a tombstone with this version */
 	SHARD_CREATE_OK = 1 << 2, /* the shard may be absent (base 0): it is created */
+	SHARD_UNSTABLE = 1 << 3,  /* PUSH: not known acknowledged: pending, not committed */
 };
 
 enum range_op {
@@ -155,6 +157,10 @@ struct pg_info {
 	uint32_t activated; /* last epoch in which it was told that the PG is active; 0 = never */
 	uint32_t clean;     /* last epoch for which every slot was known to hold everything */
 	uint64_t commit;    /* newest commit point seen */
+	uint64_t clean_commit; /* in epoch `clean`, every slot held everything up to this version */
+	uint64_t floor;        /* the log has every change that is newer than this */
+	uint64_t objects;      /* in answers to PG_QUERY: shards there that are no tombstones */
+	bool suspect;          /* some shard was found damaged since `clean` */
 };
 
 /* Recent changes, oldest first: finds retried requests again. */

@@ -79,11 +79,17 @@ struct member {
 	uint32_t entry_count, entry_capacity;
 };
 
-/* A version to be taken back (or a left-over to be dropped) at one holder. */
+/* A version at one holder that does not stand. */
+enum undo_kind {
+	UNDO_ROLLBACK,   /* pending, and never acknowledged: to be taken back */
+	UNDO_REMOVE,     /* likewise what is committed there, or a left-over of a deleted object */
+	UNDO_SUPERSEDED, /* pending below a version that was acknowledged: to be taken back */
+	UNDO_LATER,      /* pending below one that may itself be taken back: left as it is */
+};
 struct undo {
 	uint32_t member, shard;
 	uint64_t oid, version;
-	bool remove;
+	enum undo_kind kind;
 };
 
 /* Who has a shard at the version that counts: (member index, shard). At most one bit per shard. */
@@ -130,9 +136,10 @@ struct pg {
 	uint64_t max_version;
 	struct undo *undo;
 	uint32_t undo_count, undo_next;
-	bool logs_merged;
 
 	uint64_t counter; /* of the last version given out in this interval */
+	uint64_t floor;   /* `requests` has every change that is newer */
+	uint32_t changes; /* since the last clean record */
 	uint64_t commit, commit_sent, commit_at;
 	uint32_t unstable_count;
 	uint64_t commit_cap;  /* undecided versions lie above it */
@@ -404,7 +411,10 @@ void peering_tick(struct node *node, struct pg *pg);
 void members_free(struct pg *pg);
 struct member *member_find(struct pg *pg, uint64_t disk); /* NULL: none */
 void resolve_objects(struct node *node, struct pg *pg);
-bool undo_listed(const struct pg *pg, uint64_t version, uint64_t oid);
+/* The version was decided against. */
+bool undo_rejected(const struct pg *pg, uint64_t version, uint64_t oid);
+/* It is pending at that member below the version that stands. */
+bool undo_pending_below(const struct pg *pg, uint32_t member, uint64_t version, uint64_t oid);
 
 /* object.c */
 struct object *object_get(struct node *node, struct pg *pg, uint64_t oid);

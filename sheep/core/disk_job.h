@@ -14,7 +14,8 @@
  *   pending     at most one newer version, prepared but not known to be acknowledged.
  * "newest" is pending if there is one, else committed. A fresh shard has neither (version 0).
  * Per PG it keeps a struct pg_info and a log of the last PG_LOG_MAX prepared changes (version,
- * oid, req).
+ * oid, req), by version. info.floor is at least the version of every entry that gave way. info.suspect
+ * is set when a shard is marked damaged.
  *
  * "Durable" below means: before the reply, it survives a power cut. All else may be lost in one,
  * back to
@@ -43,8 +44,11 @@
  * MSG_SHARD_PUSH (durable)
  *   If committed >= req->version (and not damaged): RES_OK, nothing changes. If pending >
  *   req->version: RES_BASE. Otherwise
- *   committed = req->version with exactly the ranges as content (or a tombstone), pending and
- *   damage are gone.
+ *   committed = req->version with exactly the ranges as content (or a tombstone), damage and pending
+ *   are gone, and the pending version's log entries too when it is another one.
+ *   With SHARD_UNSTABLE, for a version that may yet be taken back: what is pending becomes it
+ *   instead, committed stays as it is, and req->req is appended to the log as by PREPARE. RES_OK
+ *   without a change also when it is pending already (and not damaged).
  *   RES_NOSPACE when only the reserve is left.
  * MSG_SHARD_ROLLBACK (durable)
  *   If pending == req->version: it is dropped, and its log entries too. RES_OK also when there
@@ -64,16 +68,21 @@
  *   Entries of the PG in (oid, shard) order after the cursor (req->oid, req->shard) or from the
  *   start with MSG_F_FIRST, at most
  *   min(req->length, MSG_MAX_ENTRIES); MSG_F_MORE when there are others behind.
+ *   With req->log (ascending oids; the rest of its entries is ignored): those of these objects only, and
+ *   no cursor.
  * MSG_PG_COMMIT
  *   Step 1 of PREPARE with req->commit; info.commit = max(info.commit, req->commit).
  * MSG_PG_QUERY
- *   reply->info (zeros when unknown) and reply->log.
+ *   reply->info (zeros when unknown) and reply->log. info.objects = shards here that are no
+ *   tombstones.
  * MSG_PG_ACTIVATE (durable)
- *   info.activated and info.clean = the request's where greater; then PG_COMMIT with
- *   info.commit. Log entries of the request that
- *   the PG's log lacks are merged in by version. With MSG_F_PURGE: committed tombstones with
- *   version <=
- *   req->info.commit are dropped.
+ *   PG_COMMIT with info.commit. Then, with MSG_F_LOG and unless the log has a change of the epoch
+ *   info.activated or newer (a late copy): the PG's log
+ *   becomes the request's and info.floor the request's; own entries that the request lacks stay only
+ *   while their version is pending here (peering has not decided about it). Then info.activated and
+ *   info.clean = the request's where greater, info.clean_commit = the greatest told for that
+ *   info.clean. With MSG_F_PURGE: committed tombstones with version <= req->info.commit are dropped,
+ *   and info.suspect is false until the next damage.
  * MSG_PG_DROP (durable with the next durable request)
  *   Every shard of the PG whose shard number differs from req->shard is dropped; with req->shard
  *   == SHARD_NONE

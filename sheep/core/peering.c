@@ -190,10 +190,102 @@ void peering_start(struct node *node, struct pg *pg)
 			member_query(node, pg, i);
 }
 
+/* ---- Which changes count as done ---- */
+
+static int log_compare(const void *a, const void *b)
+{
+	const struct log_entry *x = a, *y = b;
+
+	return x->version < y->version ? -1 : x->version > y->version;
+}
+
+/* What is committed there, or was before what is committed there, was acknowledged. */
+static bool member_committed(const struct member *mb, const struct log_entry *e)
+{
+	uint32_t lo = 0, hi = mb->entry_count;
+
+	while (lo < hi) {
+		uint32_t mid = (lo + hi) / 2;
+		if (mb->entries[mid].oid < e->oid)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	for (; lo < mb->entry_count && mb->entries[lo].oid == e->oid; lo++)
+		if (mb->entries[lo].version >= e->version)
+			return true;
+	return false;
+}
+
+/*
+ * Logs of the last active interval tell all that was acknowledged before it; older logs may tell of
+ * versions that were taken back while their holder was away. Even in the former, what was pending
+ * when the interval began, and still is, was only kept until it is decided. What is not stable yet
+ * counts once it is.
+ */
+static bool change_counts(struct pg *pg, uint32_t member, const struct log_entry *e,
+                          uint32_t last_active)
+{
+	struct member *mb = &pg->members[member];
+	struct missing *m = missing_find(pg, e->oid);
+
+	if (m && m->unstable && m->version == e->version) {
+		m->req = e->req;
+		return false;
+	}
+	if (undo_rejected(pg, e->version, e->oid))
+		return false;
+	if (member_committed(mb, e))
+		return true;
+	return mb->info.activated == last_active &&
+	       (version_epoch(e->version) >= last_active ||
+	        !undo_pending_below(pg, member, e->version, e->oid));
+}
+
+static void peering_merge_logs(struct pg *pg)
+{
+	uint32_t last_active = 0, count = 0, total = 0;
+
+	for (uint32_t i = 0; i < pg->member_count; i++) {
+		last_active = MAX(last_active, pg->members[i].info.activated);
+		total += pg->members[i].log ? pg->members[i].log->log_count : 0;
+	}
+	struct log_entry *all = xcalloc(total + 1, sizeof(*all));
+	for (uint32_t i = 0; i < pg->member_count; i++) {
+		const struct member *mb = &pg->members[i];
+		if (mb->info.activated == last_active)
+			pg->floor = MAX(pg->floor, mb->info.floor);
+		for (uint32_t j = 0; mb->log && j < mb->log->log_count; j++)
+			if (change_counts(pg, i, &mb->log->log[j], last_active))
+				all[count++] = mb->log->log[j];
+	}
+	qsort(all, count, sizeof(*all), log_compare);
+	for (uint32_t i = 0; i < count; i++)
+		if (!i || log_compare(&all[i - 1], &all[i]) || all[i - 1].oid != all[i].oid)
+			pg_add_request(pg, &all[i], RES_OK);
+	free(all);
+}
+
 /* ---- List ---- */
 
 static void list_page(struct node *node, struct pg *pg, uint32_t index);
 static void peering_undo(struct node *node, struct pg *pg);
+
+static void peering_resolve(struct node *node, struct pg *pg)
+{
+	resolve_objects(node, pg);
+	peering_merge_logs(pg);
+	for (uint32_t i = 0; i < pg->member_count; i++) {
+		struct member *mb = &pg->members[i];
+		free(mb->entries);
+		mb->entries = NULL;
+		mb->entry_count = mb->entry_capacity = 0;
+		msg_destroy(mb->log);
+		mb->log = NULL;
+	}
+	pg->state = PG_ROLLBACK;
+	peering_undo(node, pg);
+}
 
 static void page_answer(struct node *node, struct call *call, struct msg *page)
 {
@@ -215,11 +307,8 @@ static void page_answer(struct node *node, struct call *call, struct msg *page)
 		list_page(node, pg, call->index);
 		return;
 	}
-	if (--pg->awaited == 0 && pg->state == PG_LIST) {
-		resolve_objects(node, pg);
-		pg->state = PG_ROLLBACK;
-		peering_undo(node, pg);
-	}
+	if (--pg->awaited == 0 && pg->state == PG_LIST)
+		peering_resolve(node, pg);
 }
 
 static void list_page(struct node *node, struct pg *pg, uint32_t index)
@@ -269,7 +358,10 @@ static void peering_undo(struct node *node, struct pg *pg)
 	while (pg->undo_next < pg->undo_count && pg->awaited < UNDO_AT_ONCE) {
 		const struct undo *u = &pg->undo[pg->undo_next++];
 		const struct member *mb = &pg->members[u->member];
-		struct msg *m = pg_msg(node, pg, u->remove ? MSG_SHARD_REMOVE : MSG_SHARD_ROLLBACK);
+		if (u->kind == UNDO_LATER)
+			continue;
+		bool remove = u->kind == UNDO_REMOVE;
+		struct msg *m = pg_msg(node, pg, remove ? MSG_SHARD_REMOVE : MSG_SHARD_ROLLBACK);
 		m->oid = u->oid;
 		m->shard = u->shard;
 		m->version = u->version;
@@ -281,54 +373,6 @@ static void peering_undo(struct node *node, struct pg *pg)
 }
 
 /* ---- Activation ---- */
-
-static int log_compare(const void *a, const void *b)
-{
-	const struct log_entry *x = a, *y = b;
-
-	return x->version < y->version ? -1 : x->version > y->version;
-}
-
-/* A change that was taken back counts for nothing; one that is not stable yet counts once it is. */
-static void request_take(struct pg *pg, const struct log_entry *e, bool trusted)
-{
-	struct missing *m = missing_find(pg, e->oid);
-
-	if (m && m->unstable && m->version == e->version)
-		m->req = e->req;
-	else if (trusted && !undo_listed(pg, e->version, e->oid))
-		pg_add_request(pg, e, RES_OK);
-}
-
-/* Request ids of the last active interval: its members agree on all that was acknowledged. Older
- * logs
- * may tell of versions that were taken back while their holder was away. */
-static void peering_merge_logs(struct pg *pg)
-{
-	uint32_t newest = 0, count = 0;
-
-	for (uint32_t i = 0; i < pg->member_count; i++)
-		newest = MAX(newest, pg->members[i].info.activated);
-	struct log_entry *all = NULL;
-	for (uint32_t i = 0; i < pg->member_count; i++) {
-		const struct msg *log = pg->members[i].log;
-		if (!log || !log->log_count)
-			continue;
-		if (pg->members[i].info.activated != newest) {
-			for (uint32_t j = 0; j < log->log_count; j++)
-				request_take(pg, &log->log[j], false);
-			continue;
-		}
-		all = xrealloc(all, (count + log->log_count) * sizeof(*all));
-		memcpy(all + count, log->log, log->log_count * sizeof(*all));
-		count += log->log_count;
-	}
-	if (count)
-		qsort(all, count, sizeof(*all), log_compare);
-	for (uint32_t i = 0; i < count; i++)
-		request_take(pg, &all[i], true);
-	free(all);
-}
 
 static void peering_done(struct node *node, struct pg *pg)
 {
@@ -366,17 +410,17 @@ static void peering_activate(struct node *node, struct pg *pg)
 	pg->state = PG_ACTIVATING;
 	if (node->now < pg->not_before)
 		return; /* peering_tick comes back */
-	if (!pg->logs_merged)
-		peering_merge_logs(pg);
-	pg->logs_merged = true;
 	pg->awaited = __builtin_popcountll(pg->live);
 	pg->commit = pg->commit_sent = MIN(pg->max_version, pg->commit_cap);
 	for (uint32_t i = 0; i < pg->n; i++) {
 		if (!(pg->live & slot_bit(i)))
 			continue;
 		struct msg *m = pg_msg(node, pg, MSG_PG_ACTIVATE);
-		m->info = (struct pg_info){
-			.activated = pg->epoch, .clean = pg->clean_epoch, .commit = pg->commit};
+		m->flags = MSG_F_LOG;
+		m->info = (struct pg_info){.activated = pg->epoch,
+		                           .clean = pg->clean_epoch,
+		                           .commit = pg->commit,
+		                           .floor = pg->floor};
 		m->log = xcalloc(pg->requests_count + 1, sizeof(*m->log));
 		list_each (l, order)
 			m->log[m->log_count++] = list_item(l, struct done_req, order)->e;

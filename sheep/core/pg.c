@@ -127,15 +127,22 @@ static void pg_drop_request(struct pg *pg, struct done_req *r)
 
 void pg_add_request(struct pg *pg, const struct log_entry *e, uint32_t result)
 {
-	if (!e->req.client || pg_request(pg, e->req))
+	struct done_req *r = e->req.client ? pg_request(pg, e->req) : NULL;
+
+	if (r) { /* done once, though an earlier try may have left its version behind */
+		r->e.version = MAX(r->e.version, e->version);
 		return;
-	struct done_req *r = xcalloc(1, sizeof(*r));
+	}
+	r = xcalloc(1, sizeof(*r));
 	r->e = *e;
 	r->result = result;
 	htab_insert(&pg->requests, &r->by_req, req_hash(e->req));
 	list_push(&pg->requests_order, &r->order);
-	if (++pg->requests_count > PG_LOG_MAX)
-		pg_drop_request(pg, list_item(pg->requests_order.next, struct done_req, order));
+	if (++pg->requests_count <= PG_LOG_MAX)
+		return;
+	r = list_item(pg->requests_order.next, struct done_req, order);
+	pg->floor = MAX(pg->floor, r->e.version);
+	pg_drop_request(pg, r);
 }
 
 const struct done_req *pg_find_request(const struct pg *pg, struct req_id req)
@@ -250,6 +257,7 @@ static void clean_record(struct node *node, struct pg *pg)
 		m->info.activated = pg->epoch;
 		m->info.clean = settled ? pg->epoch : pg->clean_epoch;
 		m->info.commit = pg->clean_commit;
+		m->info.clean_commit = settled ? pg->clean_commit : 0;
 		call_start(node, pg, pg->slot_node[i], pg->slot_disk[i], m, clean_recorded, pg)
 			->index = pg->clean_round;
 	}
@@ -261,6 +269,7 @@ void pg_check_clean(struct node *node, struct pg *pg)
 		return;
 	pg->clean_sent = true;
 	pg->tombstones = false;
+	pg->changes = 0;
 	pg->clean_commit = pg->commit;
 	clean_record(node, pg);
 }
@@ -273,9 +282,10 @@ void pg_tick(struct node *node, struct pg *pg)
 	}
 	if (pg->commit > pg->commit_sent && node->now >= pg->commit_at + COMMIT_IDLE_MS)
 		pg_send_commit(node, pg);
-	/* Deletes since the PG became clean left tombstones, which every slot has by now. */
-	if (pg->clean && pg->tombstones && list_empty(&pg->inflight) &&
-	    pg->commit_sent == pg->commit)
+	/* Deletes since the PG became clean left tombstones, which every slot has by now. And the
+	 * log must reach back to the last clean point. */
+	bool forget = pg->tombstones && list_empty(&pg->inflight) && pg->commit_sent == pg->commit;
+	if (pg->clean && (forget || pg->changes >= PG_LOG_MAX / 2))
 		pg->clean_sent = pg->clean = false;
 	pg_check_clean(node, pg);
 }

@@ -118,7 +118,9 @@ static void recovery_push(struct node *node, struct op *op)
 		push->oid = m->oid;
 		push->shard = i;
 		push->version = m->version;
-		push->shard_flags = m->tombstone ? SHARD_DELETE : SHARD_REPLACE;
+		push->shard_flags = (m->tombstone ? SHARD_DELETE : SHARD_REPLACE) |
+		                    (m->unstable ? SHARD_UNSTABLE : 0);
+		push->req = m->req;
 		if (op->plan) {
 			struct slice s = plan_take(op->plan, i, 0, m->size);
 			uint32_t len = used_length(&s);

@@ -74,33 +74,52 @@ static bool epoch_lacks(struct node *node, struct pg *pg, const struct found *f,
 	return false;
 }
 
-/* A rejected pending version is rolled back. When the committed one below it goes too, one removal takes both:
- * two requests could overtake each other. */
-static void undo_add(struct pg *pg, uint32_t member, const struct shard_entry *e, uint64_t version)
+static void undo_add(struct pg *pg, uint32_t member, const struct shard_entry *e, uint64_t version,
+                     enum undo_kind kind)
 {
-	bool remove = e->version == version;
-
-	for (uint32_t i = pg->undo_count; remove && i-- > 0 && pg->undo[i].oid == e->oid;) {
-		struct undo *u = &pg->undo[i];
-		if (u->member != member || u->shard != e->shard)
-			continue;
-		u->remove = true; /* of what is newest there */
-		return;
-	}
 	pg->undo = xrealloc(pg->undo, (pg->undo_count + 1) * sizeof(*pg->undo));
 	pg->undo[pg->undo_count++] = (struct undo){
 		.member = member,
 		.shard = e->shard,
 		.oid = e->oid,
 		.version = version,
-		.remove = remove,
+		.kind = kind,
 	};
 }
 
-bool undo_listed(const struct pg *pg, uint64_t version, uint64_t oid)
+/* A rejected pending version is rolled back. When the committed one below it goes too, one removal
+ * takes both: two requests could overtake each other. */
+static void undo_reject(struct pg *pg, uint32_t member, const struct shard_entry *e,
+                        uint64_t version)
+{
+	if (e->version != version) {
+		undo_add(pg, member, e, version, UNDO_ROLLBACK);
+		return;
+	}
+	for (uint32_t i = pg->undo_count; i-- > 0 && pg->undo[i].oid == e->oid;) {
+		struct undo *u = &pg->undo[i];
+		if (u->member != member || u->shard != e->shard)
+			continue;
+		u->kind = UNDO_REMOVE; /* of what is newest there */
+		return;
+	}
+	undo_add(pg, member, e, version, UNDO_REMOVE);
+}
+
+bool undo_rejected(const struct pg *pg, uint64_t version, uint64_t oid)
 {
 	for (uint32_t i = 0; i < pg->undo_count; i++)
-		if (pg->undo[i].version == version && pg->undo[i].oid == oid)
+		if (pg->undo[i].version == version && pg->undo[i].oid == oid &&
+		    pg->undo[i].kind <= UNDO_REMOVE)
+			return true;
+	return false;
+}
+
+bool undo_pending_below(const struct pg *pg, uint32_t member, uint64_t version, uint64_t oid)
+{
+	for (uint32_t i = 0; i < pg->undo_count; i++)
+		if (pg->undo[i].version == version && pg->undo[i].oid == oid &&
+		    pg->undo[i].member == member && pg->undo[i].kind >= UNDO_SUPERSEDED)
 			return true;
 	return false;
 }
@@ -109,7 +128,7 @@ static void reject(struct pg *pg, const struct found *f, uint64_t version)
 {
 	for (uint32_t i = 0; i < f->count; i++)
 		if (entry_has(f->v[i].e, version))
-			undo_add(pg, f->v[i].member, f->v[i].e, version);
+			undo_reject(pg, f->v[i].member, f->v[i].e, version);
 }
 
 struct verdict {
@@ -162,6 +181,21 @@ static void decide(struct node *node, struct pg *pg, const struct found *f, stru
 	memset(v, 0, sizeof(*v));
 }
 
+/* What is still pending below a version that was acknowledged is over: it must not become committed
+ * by the commit point. Below one that may yet be taken back it may still be needed. */
+static void note_pending_below(struct pg *pg, const struct found *f, const struct verdict *v)
+{
+	for (uint32_t i = 0; i < f->count; i++) {
+		const struct shard_entry *e = f->v[i].e;
+		if (!e->pending || e->pending >= v->version)
+			continue;
+		undo_add(pg, f->v[i].member, e, e->pending,
+		         v->committed ? UNDO_SUPERSEDED : UNDO_LATER);
+		if (!v->committed)
+			pg->commit_cap = MIN(pg->commit_cap, e->pending - 1);
+	}
+}
+
 /* Where each shard of the version is: in its slot, else on an earlier holder. */
 static void fill_sources(struct pg *pg, const struct found *f, struct missing *m)
 {
@@ -209,6 +243,7 @@ static void resolve_object(struct node *node, struct pg *pg, const struct found 
 	if (!v.version)
 		return;
 	pg->max_version = MAX(pg->max_version, v.version);
+	note_pending_below(pg, f, &v);
 	/* What a read returns must outlive this interval: a version that nobody is known to have
 	 * seen acknowledged is
 	 * shown only from enough slots, or another set of few slots could decide against it
@@ -270,9 +305,4 @@ void resolve_objects(struct node *node, struct pg *pg)
 	}
 	free(f);
 	free(at);
-	for (uint32_t i = 0; i < pg->member_count; i++) {
-		free(pg->members[i].entries);
-		pg->members[i].entries = NULL;
-		pg->members[i].entry_count = pg->members[i].entry_capacity = 0;
-	}
 }

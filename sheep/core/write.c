@@ -115,6 +115,7 @@ static void write_succeeded(struct node *node, struct op *op)
 	struct msg *reply = msg_create_reply(op->req, RES_OK);
 
 	pg->object_count += (int)exists - (int)o->exists;
+	pg->changes++;
 	pg->tombstones = pg->tombstones || !exists;
 	o->version = op->version;
 	o->exists = exists;

@@ -16,7 +16,7 @@
 
 /* What counters knew of a shard before it changed. */
 struct before {
-	bool existed, tombstone;
+	bool existed, tombstone, object;
 	uint64_t pending;
 };
 
@@ -43,6 +43,7 @@ static struct before shard_change_begin(struct store *st, struct shard *s)
 	return (struct before){
 		.existed = shard_exists(s),
 		.tombstone = s->flags & ST_TOMBSTONE,
+		.object = shard_exists(s) && !shard_newest_is_tombstone(s),
 		.pending = s->pending,
 	};
 }
@@ -50,15 +51,18 @@ static struct before shard_change_begin(struct store *st, struct shard *s)
 static void shard_change_end(struct store *st, struct shard *s, struct before b)
 {
 	bool exists = shard_exists(s), tombstone = s->flags & ST_TOMBSTONE;
+	bool object = exists && !shard_newest_is_tombstone(s);
 
 	account(st, &s->content, true);
 	account(st, &s->overlay, true);
 	st->mt.existing += exists;
 	st->mt.existing -= b.existed;
-	if (tombstone != b.tombstone) {
+	if (tombstone != b.tombstone || object != b.object) {
 		struct pg *pg = memtable_pg(&st->mt, s->key.pool, s->key.pg);
 		pg->tombstones += tombstone;
 		pg->tombstones -= b.tombstone && pg->tombstones;
+		pg->objects += object;
+		pg->objects -= b.object && pg->objects;
 		memtable_pg_changed(&st->mt, pg);
 	}
 	if (s->pending != b.pending)
@@ -89,6 +93,9 @@ void store_mark_damaged(struct store *st, struct shard *s)
 	         st->path, (unsigned long long)s->key.oid, s->key.shard, s->key.pool, s->key.pg);
 	s->flags |= ST_DAMAGED;
 	memtable_shard_changed(&st->mt, s);
+	struct pg *pg = memtable_pg(&st->mt, s->key.pool, s->key.pg);
+	pg->info.suspect = true;
+	memtable_pg_changed(&st->mt, pg);
 }
 
 /* The record's ranges as a list of extents, later ones over earlier ones. */
@@ -219,14 +226,21 @@ static int apply_pg(struct store *st, const struct record *r)
 
 	if (r->type == REC_PG) {
 		uint32_t tombstones = pg->tombstones;
+		uint64_t objects = pg->objects;
 		bool ok = true;
 		if (r->blob_len)
 			ok = pg_decode(pg, r->blob, r->blob_len);
 		else
 			pg_forget(pg);
 		pg->tombstones = tombstones;
-		if (!ok)
+		pg->objects = objects;
+		if (!ok) {
+			/* Of what it said nothing is believed, not even half. */
+			pg_forget(pg);
+			pg->info.suspect = true;
+			memtable_pg_changed(&st->mt, pg);
 			return -SF_ECORRUPT;
+		}
 	}
 	store_pg_logged(st, pg, r);
 	store_promote_pg(st, pg, pg_record_commit(pg, r));

@@ -22,7 +22,7 @@ static int checkpoint_shards(struct store *st)
 				return err;
 		}
 		int err = pg->is_dirty
-		                  ? index_pg_put(st->index, pg, pg_is_known(pg) || pg->tombstones)
+		                  ? index_pg_put(st->index, pg, pg_is_known(pg) || pg->tombstones || pg->objects)
 		                  : 0;
 		if (err)
 			return err;

@@ -9,7 +9,7 @@
 #include "lib/base/math.h"
 #include "lib/base/mem.h"
 
-enum { PG_CODEC = 1 };
+enum { PG_CODEC = 2 };
 
 struct pg *pg_create(uint32_t pool, uint32_t number)
 {
@@ -55,6 +55,7 @@ void pg_log_add(struct pg *pg, const struct log_entry *e)
 		if (pg->log[i - 1].oid == e->oid)
 			return;
 	if (pg->log_count == PG_LOG_MAX) {
+		pg->info.floor = MAX(pg->info.floor, at ? pg->log[0].version : e->version);
 		if (!at)
 			return;
 		memmove(pg->log, pg->log + 1, (at - 1) * sizeof(*pg->log));
@@ -68,6 +69,37 @@ void pg_log_add(struct pg *pg, const struct log_entry *e)
 	memmove(pg->log + at + 1, pg->log + at, (pg->log_count - at) * sizeof(*pg->log));
 	pg->log[at] = *e;
 	pg->log_count++;
+}
+
+bool pg_log_reaches(const struct pg *pg, uint32_t epoch)
+{
+	return pg->log_count && version_epoch(pg->log[pg->log_count - 1].version) >= epoch;
+}
+
+static bool pg_is_pending(const struct pg *pg, const struct log_entry *e)
+{
+	list_each (l, &pg->pending) {
+		const struct shard *s = list_item(l, struct shard, pend);
+		if (s->pending == e->version && s->key.oid == e->oid)
+			return true;
+	}
+	return false;
+}
+
+void pg_log_replace(struct pg *pg, const struct log_entry *log, uint32_t count, uint64_t floor)
+{
+	struct log_entry *old = pg->log;
+	uint32_t old_count = pg->log_count;
+
+	pg->log = NULL;
+	pg->log_count = pg->log_cap = 0;
+	pg->info.floor = floor;
+	for (uint32_t i = 0; i < count; i++)
+		pg_log_add(pg, &log[i]);
+	for (uint32_t i = 0; i < old_count; i++)
+		if (pg_is_pending(pg, &old[i]))
+			pg_log_add(pg, &old[i]);
+	free(old);
 }
 
 void pg_log_drop(struct pg *pg, uint64_t version, uint64_t oid)
@@ -107,7 +139,11 @@ uint32_t pg_encode(const struct pg *pg, uint8_t dst[PG_ENCODED_MAX])
 	put_u32(&o, pg->info.activated);
 	put_u32(&o, pg->info.clean);
 	put_u64(&o, pg->info.commit);
+	put_u64(&o, pg->info.clean_commit);
+	put_u64(&o, pg->info.floor);
+	put_u32(&o, pg->info.suspect);
 	put_u32(&o, pg->tombstones);
+	put_u64(&o, pg->objects);
 	put_u64(&o, pg->base_lsn);
 	put_u64(&o, pg->seen_commit);
 	put_u64(&o, pg->logged_commit);
@@ -128,14 +164,19 @@ bool pg_decode(struct pg *pg, const uint8_t *src, uint32_t len)
 {
 	struct bytes_in in = bytes_in(src, len);
 
-	if (len < 4 || get_u32(&in) != PG_CODEC || get_u32(&in) != pg->pool ||
+	uint32_t codec = get_u32(&in);
+	if (in.bad || codec < 1 || codec > PG_CODEC || get_u32(&in) != pg->pool ||
 	    get_u32(&in) != pg->pg)
 		return false;
 	pg_forget(pg);
 	pg->info.activated = get_u32(&in);
 	pg->info.clean = get_u32(&in);
 	pg->info.commit = get_u64(&in);
+	pg->info.clean_commit = codec < 2 ? 0 : get_u64(&in);
+	uint64_t floor = codec < 2 ? UINT64_MAX : get_u64(&in);
+	pg->info.suspect = codec < 2 ? true : get_u32(&in);
 	pg->tombstones = get_u32(&in);
+	pg->objects = codec < 2 ? 0 : get_u64(&in);
 	pg->base_lsn = get_u64(&in);
 	pg->seen_commit = get_u64(&in);
 	pg->logged_commit = get_u64(&in);
@@ -151,6 +192,7 @@ bool pg_decode(struct pg *pg, const uint8_t *src, uint32_t len)
 		e.req.seq = get_u64(&in);
 		pg_log_add(pg, &e);
 	}
+	pg->info.floor = floor;
 	uint32_t crc = crc32c(0, src, (size_t)(in.p - src));
 	return get_u32(&in) == crc && !in.bad;
 }

@@ -12,6 +12,7 @@
 struct listing {
 	struct msg *reply;
 	uint32_t max, cap;
+	uint64_t oid;
 };
 
 static int list_each_shard(void *ctx, const struct shard *s)
@@ -31,6 +32,29 @@ static int list_each_shard(void *ctx, const struct shard *s)
 	return 0;
 }
 
+static int list_each_of_object(void *ctx, const struct shard *s)
+{
+	struct listing *l = ctx;
+
+	return s->key.oid != l->oid ? 1 : list_each_shard(ctx, s);
+}
+
+static uint32_t list_named(struct store *st, const struct msg *req, struct listing *l)
+{
+	int err = 0;
+
+	l->max = MSG_MAX_ENTRIES;
+	for (uint32_t i = 0; i < req->log_count && !err; i++) {
+		struct shard_key from = {.pool = req->pool, .pg = req->pg, .oid = req->log[i].oid};
+		l->oid = from.oid;
+		err = memtable_list(&st->mt, &from, true, list_each_of_object, l);
+	}
+	if (!err)
+		return RES_OK;
+	l->reply->entry_count = 0;
+	return store_error(st, err);
+}
+
 uint32_t store_pg_list(struct store *st, const struct msg *req, struct msg *reply)
 {
 	struct shard_key after = {
@@ -45,6 +69,8 @@ uint32_t store_pg_list(struct store *st, const struct msg *req, struct msg *repl
 	};
 	bool first = req->flags & MSG_F_FIRST;
 
+	if (req->log_count)
+		return list_named(st, req, &l);
 	if (first) {
 		after.oid = 0;
 		after.shard = 0;
@@ -75,6 +101,7 @@ uint32_t store_pg_query(struct store *st, const struct msg *req, struct msg *rep
 	if (!pg)
 		return RES_OK;
 	reply->info = pg->info;
+	reply->info.objects = pg->objects;
 	reply->log_count = pg->log_count;
 	reply->log = xmemdup(pg->log, pg->log_count * sizeof(*pg->log));
 	return RES_OK;
@@ -184,11 +211,17 @@ static int pg_activate(struct store *st, const struct msg *req, struct page *p)
 	int err = drop ? page_collect(st, p, extra) : batch_reserve(st, SPACE_META, extra, 0);
 	if (err)
 		return err;
+	if ((req->flags & MSG_F_LOG) && !pg_log_reaches(pg, req->info.activated))
+		pg_log_replace(pg, req->log, req->log_count, req->info.floor);
 	pg->info.activated = MAX(pg->info.activated, req->info.activated);
-	pg->info.clean = MAX(pg->info.clean, req->info.clean);
 	pg->info.commit = MAX(pg->info.commit, req->info.commit);
-	for (uint32_t i = 0; i < req->log_count; i++)
-		pg_log_add(pg, &req->log[i]);
+	if (req->info.clean == pg->info.clean)
+		pg->info.clean_commit = MAX(pg->info.clean_commit, req->info.clean_commit);
+	else if (req->info.clean > pg->info.clean)
+		pg->info.clean_commit = req->info.clean_commit;
+	pg->info.clean = MAX(pg->info.clean, req->info.clean);
+	if (req->flags & MSG_F_PURGE)
+		pg->info.suspect = false;
 	memtable_pg_changed(&st->mt, pg);
 	err = store_log_pg(st, pg, SPACE_META);
 	return err ? err : page_drop_all(st, p);

@@ -204,13 +204,46 @@ uint32_t store_prepare(struct store *st, const struct msg *req, struct msg *repl
 	return refused(st, req, result);
 }
 
+/* Drops what is pending; a shard that held nothing else is gone. Room for the records is reserved. */
+static int add_rollback(struct store *st, struct shard *s)
+{
+	struct record r = {.type = REC_ROLLBACK, .key = s->key, .version = s->pending};
+
+	batch_add_record(st, &r);
+	int err = store_apply_to(st, s, &r);
+	if (err || shard_exists(s))
+		return err;
+	s->first_lsn = s->first_lsn ? s->first_lsn : r.lsn;
+	return store_drop_shard(st, s);
+}
+
+static uint32_t rollback_len(const struct shard *s)
+{
+	return (s->committed ? 1 : 2) * record_encoded_len(0, 0, 0);
+}
+
+/* Before a push takes its place, with room for both. */
+static int push_over_pending(struct store *st, struct shard *s, const struct msg *req)
+{
+	uint32_t len = req->shard_flags & SHARD_DELETE ? 0 : payload_len(&req->payload);
+
+	int err = batch_reserve(st, len ? SPACE_DATA : SPACE_META,
+	                        rollback_len(s) + record_encoded_len(MAX_RANGES, len, 0), len);
+	if (err)
+		return err == -ENOSPC ? -SF_EFULL : err;
+	return add_rollback(st, s);
+}
+
+/* A version that may yet be taken back comes as a prepared replacement. */
 static uint32_t push_once(struct store *st, const struct msg *req, struct msg *reply, bool *full)
 {
+	bool unstable = req->shard_flags & SHARD_UNSTABLE;
 	struct record r = {
-		.type = REC_PUSH,
+		.type = unstable ? REC_PREPARE : REC_PUSH,
 		.key = req_key(req),
 		.version = req->version,
-		.shard_flags = (uint8_t)req->shard_flags,
+		.req = unstable ? req->req : (struct req_id){0},
+		.shard_flags = (uint8_t)(req->shard_flags & ~SHARD_UNSTABLE),
 	};
 	struct shard *s;
 
@@ -222,9 +255,18 @@ static uint32_t push_once(struct store *st, const struct msg *req, struct msg *r
 		return RES_OK;
 	if (s->pending > req->version)
 		return RES_BASE;
-	if (!(req->shard_flags & SHARD_DELETE))
-		record_set_ranges(&r, req);
-	err = write_change(st, s, req, &r);
+	if (unstable && s->pending == req->version && !(s->flags & (ST_DAMAGED | ST_LOST)))
+		return RES_OK;
+	if (s->pending && (unstable || s->pending != req->version))
+		err = push_over_pending(st, s, req);
+	if (!err) {
+		if (!(req->shard_flags & SHARD_DELETE)) {
+			record_set_ranges(&r, req);
+			r.shard_flags |= SHARD_REPLACE;
+		}
+		r.prev = unstable ? s->committed : 0;
+		err = write_change(st, s, req, &r);
+	}
 	*full = err == -SF_EFULL;
 	if (err)
 		return write_error(st, NULL, err);
@@ -261,10 +303,10 @@ int store_drop_shard(struct store *st, struct shard *s)
 static uint32_t rollback_once(struct store *st, const struct msg *req, struct msg *reply,
                               bool *full)
 {
-	struct record r = {.type = REC_ROLLBACK, .key = req_key(req), .version = req->version};
+	struct shard_key key = req_key(req);
 	struct shard *s;
 
-	int err = memtable_shard(&st->mt, &r.key, &s);
+	int err = memtable_shard(&st->mt, &key, &s);
 	if (err)
 		return store_error(st, err);
 	reply->version = shard_newest(s);
@@ -272,16 +314,9 @@ static uint32_t rollback_once(struct store *st, const struct msg *req, struct ms
 		return RES_BASE;
 	if (!s->pending || s->pending != req->version)
 		return RES_OK;
-	uint32_t len = record_encoded_len(0, 0, 0);
-	err = batch_reserve(st, SPACE_META, s->committed ? len : 2 * len, 0);
-	if (!err) {
-		batch_add_record(st, &r);
-		err = store_apply_to(st, s, &r);
-	}
-	if (!err && !shard_exists(s)) {
-		s->first_lsn = s->first_lsn ? s->first_lsn : r.lsn;
-		err = store_drop_shard(st, s);
-	}
+	err = batch_reserve(st, SPACE_META, rollback_len(s), 0);
+	if (!err)
+		err = add_rollback(st, s);
 	*full = err == -ENOSPC;
 	if (err)
 		return store_error(st, err);

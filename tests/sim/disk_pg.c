@@ -121,19 +121,8 @@ void disk_pg_commit(struct disk_pg *pg, uint64_t commit)
 
 /* ---- The log of recent changes ---- */
 
-static void log_add(struct disk_pg *pg, uint32_t at, const struct log_entry *e)
-{
-	pg->log = xrealloc(pg->log, (pg->log_count + 1) * sizeof(*pg->log));
-	memmove(pg->log + at + 1, pg->log + at, (pg->log_count - at) * sizeof(*pg->log));
-	pg->log[at] = *e;
-	pg->log_count++;
-	if (pg->log_count > PG_LOG_MAX) {
-		pg->log_count--;
-		memmove(pg->log, pg->log + 1, pg->log_count * sizeof(*pg->log));
-	}
-}
-
-static void log_merge(struct disk_pg *pg, const struct log_entry *e)
+/* Into its place by version, unless it is there already. The oldest gives way. */
+static void log_add(struct disk_pg *pg, const struct log_entry *e)
 {
 	uint32_t at = pg->log_count;
 
@@ -142,8 +131,14 @@ static void log_merge(struct disk_pg *pg, const struct log_entry *e)
 	for (uint32_t i = at; i > 0 && pg->log[i - 1].version == e->version; i--)
 		if (pg->log[i - 1].oid == e->oid)
 			return;
-	if (at > 0 || pg->log_count < PG_LOG_MAX)
-		log_add(pg, at, e);
+	pg->log = xrealloc(pg->log, (pg->log_count + 1) * sizeof(*pg->log));
+	memmove(pg->log + at + 1, pg->log + at, (pg->log_count - at) * sizeof(*pg->log));
+	pg->log[at] = *e;
+	if (++pg->log_count <= PG_LOG_MAX)
+		return;
+	pg->info.floor = MAX(pg->info.floor, pg->log[0].version);
+	pg->log_count--;
+	memmove(pg->log, pg->log + 1, pg->log_count * sizeof(*pg->log));
 }
 
 static void log_forget(struct disk_pg *pg, uint64_t version, uint64_t oid)
@@ -154,6 +149,37 @@ static void log_forget(struct disk_pg *pg, uint64_t version, uint64_t oid)
 		if (pg->log[i].version != version || pg->log[i].oid != oid)
 			pg->log[kept++] = pg->log[i];
 	pg->log_count = kept;
+}
+
+/* Changes of that epoch are in it, or newer ones. */
+static bool log_reaches(const struct disk_pg *pg, uint32_t epoch)
+{
+	return pg->log_count && version_epoch(pg->log[pg->log_count - 1].version) >= epoch;
+}
+
+static bool is_pending(struct disk_pg *pg, const struct log_entry *e)
+{
+	for (uint32_t i = 0; i < pg->shard_count; i++)
+		if (pg->shards[i].oid == e->oid && pg->shards[i].pending.version == e->version)
+			return true;
+	return false;
+}
+
+/* What peering found to count replaces what was here, but for what it has not decided about. */
+static void log_replace(struct disk_pg *pg, const struct msg *req)
+{
+	struct log_entry *old = pg->log;
+	uint32_t old_count = pg->log_count;
+
+	pg->log = NULL;
+	pg->log_count = 0;
+	pg->info.floor = req->info.floor;
+	for (uint32_t i = 0; i < req->log_count; i++)
+		log_add(pg, &req->log[i]);
+	for (uint32_t i = 0; i < old_count; i++)
+		if (is_pending(pg, &old[i]))
+			log_add(pg, &old[i]);
+	free(old);
 }
 
 /* ---- Changes ---- */
@@ -193,9 +219,10 @@ static void content_apply(struct content *c, const struct msg *req)
 }
 
 /* Looks at the bytes: damage is known from then on. */
-static bool version_is_bad(struct shard_version *v)
+static bool version_is_bad(struct disk_pg *pg, struct shard_version *v)
 {
 	v->damaged |= v->rotten;
+	pg->info.suspect |= v->damaged;
 	return v->damaged;
 }
 
@@ -222,7 +249,7 @@ uint32_t disk_pg_prepare(struct disk_pg *pg, const struct msg *req, bool full,
 		return RES_BASE;
 	if (full && !remove)
 		return RES_NOSPACE;
-	if (s && !replace && !remove && needs_old_bytes(req) && version_is_bad(&s->committed))
+	if (s && !replace && !remove && needs_old_bytes(req) && version_is_bad(pg, &s->committed))
 		return RES_CORRUPT;
 	s = pg_get(pg, req->oid, req->shard);
 	s->pending = (struct shard_version){.version = req->version, .tombstone = remove};
@@ -233,26 +260,36 @@ uint32_t disk_pg_prepare(struct disk_pg *pg, const struct msg *req, bool full,
 	}
 	if (!remove)
 		content_apply(&s->pending.content, req);
-	log_add(pg, pg->log_count, &e);
+	log_add(pg, &e);
 	*ret_version = req->version;
 	return RES_OK;
 }
 
 uint32_t disk_pg_push(struct disk_pg *pg, const struct msg *req, bool full)
 {
+	struct log_entry e = {req->version, req->oid, req->req};
+	bool unstable = req->shard_flags & SHARD_UNSTABLE;
 	struct shard *s = disk_pg_find(pg, req->oid, req->shard);
 
 	if (s && s->committed.version >= req->version && !s->committed.damaged)
 		return RES_OK;
 	if (s && s->pending.version > req->version)
 		return RES_BASE;
+	if (unstable && s && s->pending.version == req->version && !s->pending.damaged)
+		return RES_OK;
 	if (full)
 		return RES_NOSPACE;
 	s = pg_get(pg, req->oid, req->shard);
-	shard_fini(s);
-	s->committed.version = req->version;
-	s->committed.tombstone = req->shard_flags & SHARD_DELETE;
-	content_apply(&s->committed.content, req);
+	if (s->pending.version && s->pending.version != req->version)
+		log_forget(pg, s->pending.version, req->oid);
+	version_fini(&s->pending);
+	struct shard_version *to = unstable ? &s->pending : &s->committed;
+	version_fini(to);
+	to->version = req->version;
+	to->tombstone = req->shard_flags & SHARD_DELETE;
+	content_apply(&to->content, req);
+	if (unstable)
+		log_add(pg, &e);
 	return RES_OK;
 }
 
@@ -281,14 +318,19 @@ void disk_pg_remove(struct disk_pg *pg, const struct msg *req)
 
 void disk_pg_activate(struct disk_pg *pg, const struct msg *req)
 {
-	pg->info.activated = MAX(pg->info.activated, req->info.activated);
-	pg->info.clean = MAX(pg->info.clean, req->info.clean);
 	disk_pg_commit(pg, req->info.commit);
+	if ((req->flags & MSG_F_LOG) && !log_reaches(pg, req->info.activated))
+		log_replace(pg, req);
+	pg->info.activated = MAX(pg->info.activated, req->info.activated);
 	pg->info.commit = MAX(pg->info.commit, req->info.commit);
-	for (uint32_t i = 0; i < req->log_count; i++)
-		log_merge(pg, &req->log[i]);
+	if (req->info.clean == pg->info.clean)
+		pg->info.clean_commit = MAX(pg->info.clean_commit, req->info.clean_commit);
+	else if (req->info.clean > pg->info.clean)
+		pg->info.clean_commit = req->info.clean_commit;
+	pg->info.clean = MAX(pg->info.clean, req->info.clean);
 	if (!(req->flags & MSG_F_PURGE))
 		return;
+	pg->info.suspect = false;
 	for (uint32_t i = pg->shard_count; i-- > 0;) {
 		struct shard *s = &pg->shards[i];
 		if (!s->committed.tombstone || s->committed.version > req->info.commit)
@@ -337,7 +379,7 @@ uint32_t disk_pg_read(struct disk_pg *pg, const struct msg *req, struct msg *rep
 	reply->version = newest ? newest->version : 0;
 	if (!newest || newest->tombstone)
 		return RES_NOENT;
-	if (version_is_bad(newest))
+	if (version_is_bad(pg, newest))
 		return RES_CORRUPT;
 	assert(reply->payload.count == 1 && into->len == req->length && into->off == 0);
 	content_read(&newest->content, req->offset, into->buf->data, req->length);
@@ -358,8 +400,35 @@ uint32_t disk_pg_stat(struct disk_pg *pg, const struct msg *req, struct msg *rep
 	return RES_OK;
 }
 
+static void list_named(struct disk_pg *pg, const struct msg *req, struct msg *reply)
+{
+	for (uint32_t i = 0; i < req->log_count; i++)
+		for (uint32_t at = pg_position(pg, req->log[i].oid, 0);
+		     at < pg->shard_count && pg->shards[at].oid == req->log[i].oid; at++) {
+			if (reply->entry_count == MSG_MAX_ENTRIES) {
+				reply->flags |= MSG_F_MORE;
+				return;
+			}
+			shard_list_entry(&pg->shards[at], &reply->entries[reply->entry_count++]);
+		}
+}
+
+void disk_pg_query(const struct disk_pg *pg, struct msg *reply)
+{
+	reply->info = pg->info;
+	for (uint32_t i = 0; i < pg->shard_count; i++)
+		reply->info.objects += !shard_newest(&pg->shards[i])->tombstone;
+	reply->log_count = pg->log_count;
+	reply->log = xmemdup(pg->log, pg->log_count * sizeof(*pg->log));
+}
+
 void disk_pg_list(struct disk_pg *pg, const struct msg *req, struct msg *reply)
 {
+	if (req->log_count) {
+		reply->entries = xcalloc(MSG_MAX_ENTRIES, sizeof(*reply->entries));
+		list_named(pg, req, reply);
+		return;
+	}
 	uint32_t at = 0, limit = MIN(req->length, (uint64_t)MSG_MAX_ENTRIES);
 
 	if (!(req->flags & MSG_F_FIRST)) {

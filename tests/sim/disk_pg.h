@@ -17,6 +17,7 @@ uint32_t disk_pg_rollback(struct disk_pg *pg, const struct msg *req);
 void disk_pg_remove(struct disk_pg *pg, const struct msg *req);
 uint32_t disk_pg_read(struct disk_pg *pg, const struct msg *req, struct msg *reply);
 uint32_t disk_pg_stat(struct disk_pg *pg, const struct msg *req, struct msg *reply);
+void disk_pg_query(const struct disk_pg *pg, struct msg *reply);
 void disk_pg_list(struct disk_pg *pg, const struct msg *req, struct msg *reply);
 void disk_pg_commit(struct disk_pg *pg, uint64_t commit);
 void disk_pg_activate(struct disk_pg *pg, const struct msg *req);

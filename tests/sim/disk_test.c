@@ -380,7 +380,7 @@ static void list_goes_on_behind_its_cursor(void **state)
 	assert_false(f->reply->flags & MSG_F_MORE);
 }
 
-static void activate_keeps_the_greatest_merges_logs_and_purges_when_told(void **state)
+static void activate_keeps_the_greatest_replaces_the_log_and_purges_when_told(void **state)
 {
 	struct fixture *f = *state;
 	struct msg *m;
@@ -389,15 +389,17 @@ static void activate_keeps_the_greatest_merges_logs_and_purges_when_told(void **
 	prepare_delete(f, 7, 5);
 	m = request(MSG_PG_ACTIVATE, 0);
 	m->info = (struct pg_info){.activated = 4, .clean = 3, .commit = 7};
+	m->flags = MSG_F_LOG;
 	m->log = xcalloc(2, sizeof(*m->log));
 	m->log_count = 2;
 	m->log[0] = (struct log_entry){5, OID, {1, 5}};
 	m->log[1] = (struct log_entry){6, OID + 1, {1, 6}};
 	run(f, m);
 	expect_entry(f, 7, 0, ENTRY_TOMBSTONE);
-	assert_int_equal(log_count(f), 3);
+	assert_int_equal(log_count(f), 2);
 	assert_int_equal(f->reply->log[1].version, 6);
 	assert_int_equal(f->reply->info.activated, 4);
+	assert_int_equal(f->reply->info.objects, 0);
 	m = request(MSG_PG_ACTIVATE, 0);
 	m->info = (struct pg_info){.activated = 3, .clean = 4, .commit = 7};
 	m->flags = MSG_F_PURGE;
@@ -497,7 +499,7 @@ int main(void)
 		DISK_TEST(rollback_takes_back_the_pending_version_and_its_log_entry),
 		DISK_TEST(remove_drops_a_shard_up_to_its_version),
 		DISK_TEST(list_goes_on_behind_its_cursor),
-		DISK_TEST(activate_keeps_the_greatest_merges_logs_and_purges_when_told),
+		DISK_TEST(activate_keeps_the_greatest_replaces_the_log_and_purges_when_told),
 		DISK_TEST(drop_keeps_one_shard_number_or_nothing),
 		DISK_TEST(log_keeps_the_newest),
 		DISK_TEST(power_cut_keeps_what_was_synced_and_any_beginning_of_the_rest),

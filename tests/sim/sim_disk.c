@@ -194,9 +194,7 @@ void sim_disk_execute(struct sim_disk *d, struct disk_job *job)
 		pg->info.commit = MAX(pg->info.commit, req->commit);
 		break;
 	case MSG_PG_QUERY:
-		reply->info = pg->info;
-		reply->log_count = pg->log_count;
-		reply->log = xmemdup(pg->log, pg->log_count * sizeof(*pg->log));
+		disk_pg_query(pg, reply);
 		break;
 	case MSG_PG_ACTIVATE:
 		disk_pg_activate(pg, req);

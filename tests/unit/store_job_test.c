@@ -262,18 +262,15 @@ static void list_pages_through_a_pg_in_order(void **state)
 	assert_int_equal(seen, 38);
 }
 
-static void query_tells_info_and_the_last_changes_and_activate_merges_them(void **state)
+static void query_tells_info_and_the_last_changes(void **state)
 {
 	struct fixture *f = *state;
-	struct log_entry extra[2] = {{15, 3, {8, 8}}, {100, 4, {9, 9}}};
 
 	fixture_open(f);
 	for (uint64_t v = 1; v <= PG_LOG_MAX + 10; v++)
 		do_prepare(f, 100 + v, v, 0, 0, 0, 0, 0, 0);
 	struct disk_job *job = job_make(f, MSG_PG_ACTIVATE, 0);
 	job->req->info = (struct pg_info){.activated = 6, .clean = 4, .commit = 40};
-	job->req->log = xmemdup(extra, sizeof(extra));
-	job->req->log_count = 2;
 	job_run(f, job);
 	assert_int_equal(job->reply->result, RES_OK);
 	job_destroy(job);
@@ -286,9 +283,78 @@ static void query_tells_info_and_the_last_changes_and_activate_merges_them(void 
 	assert_int_equal(job->reply->info.commit, 40);
 	assert_int_equal(job->reply->log_count, PG_LOG_MAX);
 	assert_int_equal(job->reply->log[PG_LOG_MAX - 1].version, PG_LOG_MAX + 10);
+	assert_int_equal(job->reply->info.floor, 10);
+	assert_int_equal(job->reply->info.objects, PG_LOG_MAX + 10);
 	job_destroy(job);
 	assert_int_equal(stat_of(f, 140).version, 40);
 	assert_int_equal(stat_of(f, 141).pending, 41);
+}
+
+static void activation_makes_the_log_what_counts_but_keeps_what_is_not_decided(void **state)
+{
+	struct fixture *f = *state;
+	struct log_entry counts[2] = {{15, 3, {8, 8}}, {21, 4, {9, 9}}};
+	uint64_t late = version_make(6, 1);
+
+	fixture_open(f);
+	do_prepare(f, 1, 10, 0, 0, 0, 0, 0, 0); /* committed below, but unknown to the others */
+	do_prepare(f, 2, 30, 0, 0, 0, 0, 0, 0);
+	for (uint32_t again = 0; again < 2; again++) {
+		struct disk_job *job = job_make(f, MSG_PG_ACTIVATE, 0);
+		job->req->info = (struct pg_info){.activated = 6, .commit = 20, .floor = 7};
+		job->req->flags = MSG_F_LOG;
+		job->req->log = xmemdup(counts, sizeof(counts));
+		job->req->log_count = 2;
+		job_run(f, job);
+		job_destroy(job);
+		if (!again)
+			do_prepare(f, 3, late, 0, 0, 0, 0, 0, 0); /* a late copy does not undo this */
+		fixture_crash(f);
+		fixture_open(f);
+	}
+	struct disk_job *job = job_make(f, MSG_PG_QUERY, 0);
+	job_run(f, job);
+	const struct log_entry *log = job->reply->log;
+	assert_int_equal(job->reply->log_count, 4);
+	assert_int_equal(log[0].version, 15);
+	assert_int_equal(log[1].version, 21);
+	assert_int_equal(log[2].version, 30);
+	assert_int_equal(log[3].version, late);
+	assert_int_equal(job->reply->info.floor, 7);
+	job_destroy(job);
+}
+
+static void a_push_that_may_be_taken_back_is_pending_and_in_the_log(void **state)
+{
+	struct fixture *f = *state;
+
+	fixture_open(f);
+	do_prepare(f, OID, 10, 0, 0, 0, 0, 4096, 'a');
+	do_prepare(f, OID, 11, 10, 0, 0, 0, 4096, 'b');
+	struct disk_job *job = job_make(f, MSG_SHARD_PUSH, OID);
+	job->req->version = 15;
+	job->req->shard_flags = SHARD_REPLACE | SHARD_UNSTABLE;
+	job->req->req = (struct req_id){5, 6};
+	job_run(f, job);
+	assert_int_equal(job->reply->result, RES_OK);
+	job_destroy(job);
+	fixture_crash(f);
+	fixture_open(f);
+	assert_int_equal(stat_of(f, OID).version, 10);
+	assert_int_equal(stat_of(f, OID).pending, 15);
+	job = job_make(f, MSG_PG_QUERY, 0);
+	job_run(f, job);
+	assert_int_equal(job->reply->log_count, 2);
+	assert_int_equal(job->reply->log[0].version, 10);
+	assert_int_equal(job->reply->log[1].version, 15);
+	assert_int_equal(job->reply->log[1].req.seq, 6);
+	job_destroy(job);
+	job = job_make(f, MSG_SHARD_ROLLBACK, OID);
+	job->req->version = 15;
+	job_run(f, job);
+	job_destroy(job);
+	assert_int_equal(stat_of(f, OID).version, 10);
+	assert_int_equal(stat_of(f, OID).pending, 0);
 }
 
 static void activate_with_purge_drops_committed_tombstones_up_to_the_commit_point(void **state)
@@ -403,7 +469,9 @@ int main(void)
 		T(rollback_forgets_the_pending_version_and_its_log_entry),
 		T(remove_drops_the_shard_unless_it_is_newer),
 		T(list_pages_through_a_pg_in_order),
-		T(query_tells_info_and_the_last_changes_and_activate_merges_them),
+		T(query_tells_info_and_the_last_changes),
+		T(activation_makes_the_log_what_counts_but_keeps_what_is_not_decided),
+		T(a_push_that_may_be_taken_back_is_pending_and_in_the_log),
 		T(activate_with_purge_drops_committed_tombstones_up_to_the_commit_point),
 		T(drop_removes_strays_or_everything),
 		T(malformed_requests_are_refused),

@@ -201,8 +201,20 @@ static void log_add(struct mpg *pg, const struct log_entry *e)
 			return;
 	memmove(&pg->log[at + 1], &pg->log[at], (pg->log_count++ - at) * sizeof(*e));
 	pg->log[at] = *e;
-	if (pg->log_count > PG_LOG_MAX)
-		memmove(&pg->log[0], &pg->log[1], --pg->log_count * sizeof(*e));
+	if (pg->log_count <= PG_LOG_MAX)
+		return;
+	pg->info.floor = MAX(pg->info.floor, pg->log[0].version);
+	memmove(&pg->log[0], &pg->log[1], --pg->log_count * sizeof(*e));
+}
+
+static void log_drop(struct mpg *pg, uint64_t version, uint64_t oid)
+{
+	uint32_t kept = 0;
+
+	for (uint32_t i = 0; i < pg->log_count; i++)
+		if (pg->log[i].version != version || pg->log[i].oid != oid)
+			pg->log[kept++] = pg->log[i];
+	pg->log_count = kept;
 }
 
 static uint32_t prepare(struct model *m, const struct msg *r, struct msg *reply)
@@ -236,27 +248,34 @@ static uint32_t prepare(struct model *m, const struct msg *r, struct msg *reply)
 
 static uint32_t push(struct model *m, const struct msg *r)
 {
+	struct log_entry e = {r->version, r->oid, r->req};
+	bool unstable = r->shard_flags & SHARD_UNSTABLE;
 	struct mshard *s = find(m, r);
 
 	if (s && s->committed.version >= r->version)
 		return RES_OK;
 	if (s && s->pending.version > r->version)
 		return RES_BASE;
+	if (unstable && s && s->pending.version == r->version)
+		return RES_OK;
 	s = get(m, r);
+	if (s->pending.version && s->pending.version != r->version)
+		log_drop(get_pg(m, r), s->pending.version, r->oid);
 	side_fini(&s->pending);
-	side_fini(&s->committed);
-	s->committed.version = r->version;
-	s->committed.tombstone = r->shard_flags & SHARD_DELETE;
-	if (!s->committed.tombstone)
-		side_apply(&s->committed, r);
+	struct side *to = unstable ? &s->pending : &s->committed;
+	side_fini(to);
+	to->version = r->version;
+	to->tombstone = r->shard_flags & SHARD_DELETE;
+	if (!to->tombstone)
+		side_apply(to, r);
+	if (unstable)
+		log_add(get_pg(m, r), &e);
 	return RES_OK;
 }
 
 static uint32_t rollback(struct model *m, const struct msg *r)
 {
 	struct mshard *s = find(m, r);
-	struct mpg *pg = get_pg(m, r);
-	uint32_t kept = 0;
 
 	if (s && s->committed.version == r->version)
 		return RES_BASE;
@@ -265,10 +284,7 @@ static uint32_t rollback(struct model *m, const struct msg *r)
 	side_fini(&s->pending);
 	if (!s->committed.version)
 		erase(m, s);
-	for (uint32_t i = 0; i < pg->log_count; i++)
-		if (pg->log[i].version != r->version || pg->log[i].oid != r->oid)
-			pg->log[kept++] = pg->log[i];
-	pg->log_count = kept;
+	log_drop(get_pg(m, r), r->version, r->oid);
 	return RES_OK;
 }
 
@@ -306,6 +322,14 @@ static uint32_t read_newest(struct model *m, const struct msg *r, struct msg *re
 	return RES_OK;
 }
 
+static bool is_named(const struct msg *r, uint64_t oid)
+{
+	for (uint32_t i = 0; i < r->log_count; i++)
+		if (r->log[i].oid == oid)
+			return true;
+	return false;
+}
+
 static void list(struct model *m, const struct msg *r, struct msg *reply)
 {
 	uint64_t max = MIN(r->length, (uint64_t)MSG_MAX_ENTRIES);
@@ -313,6 +337,11 @@ static void list(struct model *m, const struct msg *r, struct msg *reply)
 	reply->entries = xcalloc(SHARDS_MAX, sizeof(*reply->entries));
 	for (uint32_t i = 0; i < m->count; i++) {
 		const struct mshard *s = &m->shards[i];
+		if (r->log_count) {
+			if (s->pool == r->pool && s->pg == r->pg && is_named(r, s->oid))
+				entry_of(s, &reply->entries[reply->entry_count++]);
+			continue;
+		}
 		bool after = (r->flags & MSG_F_FIRST) || s->oid > r->oid ||
 		             (s->oid == r->oid && s->shard > r->shard);
 		if (s->pool != r->pool || s->pg != r->pg || !after)
@@ -325,16 +354,47 @@ static void list(struct model *m, const struct msg *r, struct msg *reply)
 	}
 }
 
+static bool is_pending(const struct model *m, const struct msg *r, const struct log_entry *e)
+{
+	for (uint32_t i = 0; i < m->count; i++) {
+		const struct mshard *s = &m->shards[i];
+		if (s->pool == r->pool && s->pg == r->pg && s->oid == e->oid &&
+		    s->pending.version == e->version)
+			return true;
+	}
+	return false;
+}
+
+static void log_replace(struct model *m, struct mpg *pg, const struct msg *r)
+{
+	struct mpg *old = xmemdup(pg, sizeof(*pg));
+
+	pg->log_count = 0;
+	pg->info.floor = r->info.floor;
+	for (uint32_t i = 0; i < r->log_count; i++)
+		log_add(pg, &r->log[i]);
+	for (uint32_t i = 0; i < old->log_count; i++)
+		if (is_pending(m, r, &old->log[i]))
+			log_add(pg, &old->log[i]);
+	free(old);
+}
+
 static void activate(struct model *m, const struct msg *r)
 {
 	struct mpg *pg = get_pg(m, r);
 
+	commit_up_to(m, r, r->info.commit);
+	if ((r->flags & MSG_F_LOG) &&
+	    (!pg->log_count ||
+	     version_epoch(pg->log[pg->log_count - 1].version) < r->info.activated))
+		log_replace(m, pg, r);
 	pg->info.activated = MAX(pg->info.activated, r->info.activated);
+	if (r->info.clean > pg->info.clean)
+		pg->info.clean_commit = 0;
+	if (r->info.clean >= pg->info.clean)
+		pg->info.clean_commit = MAX(pg->info.clean_commit, r->info.clean_commit);
 	pg->info.clean = MAX(pg->info.clean, r->info.clean);
 	pg->info.commit = MAX(pg->info.commit, r->info.commit);
-	commit_up_to(m, r, r->info.commit);
-	for (uint32_t i = 0; i < r->log_count; i++)
-		log_add(pg, &r->log[i]);
 	if (!(r->flags & MSG_F_PURGE))
 		return;
 	for (uint32_t i = 0; i < m->count;) {
@@ -400,6 +460,9 @@ void model_execute(struct model *m, struct disk_job *job)
 		break;
 	case MSG_PG_QUERY:
 		reply->info = get_pg(m, r)->info;
+		for (uint32_t i = 0; i < m->count; i++)
+			reply->info.objects += m->shards[i].pool == r->pool && m->shards[i].pg == r->pg &&
+			                       !newest(&m->shards[i])->tombstone;
 		reply->log_count = get_pg(m, r)->log_count;
 		reply->log = xmemdup(get_pg(m, r)->log, reply->log_count * sizeof(*reply->log));
 		break;

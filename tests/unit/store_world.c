@@ -89,6 +89,24 @@ static void random_push(struct world *w, struct msg *r, const struct shard_entry
 		r->shard_flags = SHARD_DELETE;
 	else
 		random_ranges(w, job, false);
+	if (world_below(w, 2) == 0)
+		return;
+	r->shard_flags |= SHARD_UNSTABLE;
+	r->req = (struct req_id){world_below(w, 3), prng_next(&w->p)};
+}
+
+/* Ascending versions and objects: what a log looks like, and a list of names too. */
+static void random_log(struct world *w, struct msg *r)
+{
+	uint64_t oid = 0, version = 0;
+
+	r->log_count = (uint32_t)world_below(w, 20) + 1;
+	r->log = xcalloc(r->log_count, sizeof(*r->log));
+	for (uint32_t i = 0; i < r->log_count; i++) {
+		oid += 1 + world_below(w, 3);
+		version += 1 + world_below(w, 1 + w->version[r->pg] / 16);
+		r->log[i] = (struct log_entry){version, oid, {1, prng_next(&w->p)}};
+	}
 }
 
 static void job_type(struct disk_job *job, enum msg_type type)
@@ -103,11 +121,17 @@ static void random_pg_job(struct world *w, struct disk_job *job, uint32_t kind)
 	if (kind < 2) {
 		job_type(job, MSG_PG_ACTIVATE);
 		r->info = (struct pg_info){
-			.activated = (uint32_t)world_below(w, 50),
+			.activated = (uint32_t)world_below(w, 3) * 20,
 			.clean = (uint32_t)world_below(w, 50),
 			.commit = w->commit[r->pg],
 		};
+		r->info.clean_commit = world_below(w, r->info.commit + 1);
 		r->flags = world_below(w, 2) ? MSG_F_PURGE : 0;
+		if (kind == 1) {
+			r->flags |= MSG_F_LOG;
+			r->info.floor = world_below(w, r->info.commit + 1);
+			random_log(w, r);
+		}
 	} else if (kind == 2) {
 		job_type(job, MSG_PG_QUERY);
 	} else if (world_below(w, 4) == 0) {
@@ -118,6 +142,8 @@ static void random_pg_job(struct world *w, struct disk_job *job, uint32_t kind)
 		job_type(job, MSG_PG_LIST);
 		r->length = world_below(w, 30);
 		r->flags = world_below(w, 2) ? MSG_F_FIRST : 0;
+		if (world_below(w, 3) == 0)
+			random_log(w, r);
 	}
 }
 

@@ -135,7 +135,8 @@ static inline void msg_randomise(struct msg *m, struct prng *p, enum msg_type ty
 	m->version_max = random_u32(p);
 	m->cluster = random_u64(p);
 	m->node = random_u64(p);
-	m->info = (struct pg_info){random_u32(p), random_u32(p), random_u64(p)};
+	m->info = (struct pg_info){random_u32(p), random_u32(p), random_u64(p), random_u64(p),
+	                           random_u64(p), random_u64(p), prng_below(p, 2)};
 	m->check = (struct check_counts){random_u32(p), random_u32(p), random_u32(p), random_u32(p),
 	                                 random_u32(p)};
 	random_lists(p, m);
@@ -166,7 +167,8 @@ static inline void msg_assert_same(const struct msg *a, const struct msg *b)
 	SAME(pg), SAME(oid), SAME(shard), SAME(disk), SAME(version), SAME(base), SAME(commit);
 	SAME(offset), SAME(length), SAME(shard_flags), SAME(req.client), SAME(req.seq);
 	SAME(version_min), SAME(version_max), SAME(cluster), SAME(node), SAME(info.activated);
-	SAME(info.clean), SAME(info.commit), SAME(check.shards), SAME(check.missing);
+	SAME(info.clean), SAME(info.commit), SAME(info.clean_commit), SAME(info.floor);
+	SAME(info.objects), SAME(info.suspect), SAME(check.shards), SAME(check.missing);
 	SAME(check.damaged), SAME(check.stale), SAME(check.repaired), SAME(range_count);
 	for (uint32_t i = 0; i < a->range_count; i++)
 		SAME(ranges[i].op), SAME(ranges[i].offset), SAME(ranges[i].length);
