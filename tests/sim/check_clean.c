@@ -22,12 +22,17 @@ struct view {
 	char *why;
 };
 
+/* In the node that has it by the map: there may be copies elsewhere. */
 static const struct sim_disk *disk_by_id(const struct world *w, uint64_t id)
 {
-	for (uint32_t i = 0; i < w->node_count; i++)
-		for (uint32_t d = 0; d < w->nodes[i]->info.disk_count; d++)
-			if (w->nodes[i]->disks[d].id == id && w->nodes[i]->state != NODE_GONE)
-				return &w->nodes[i]->disks[d];
+	const struct map_disk *d = map_find_disk(sim_member_map(w), id);
+	uint32_t node = d ? sim_node_by_id(w, d->node) : UINT32_MAX;
+
+	if (node == UINT32_MAX || w->nodes[node]->state == NODE_GONE)
+		return NULL;
+	for (uint32_t i = 0; i < w->nodes[node]->info.disk_count; i++)
+		if (w->nodes[node]->disks[i].id == id)
+			return &w->nodes[node]->disks[i];
 	return NULL;
 }
 
@@ -117,8 +122,6 @@ static int object_check(const struct view *v, uint64_t oid)
 			return complain(v, oid, i, "still pending");
 		if (s[i]->committed.tombstone)
 			return complain(v, oid, i, "a tombstone is left");
-		if (s[i]->committed.damaged)
-			return complain(v, oid, i, "damaged");
 		if (s[i]->committed.version != s[0]->committed.version)
 			return complain(v, oid, i, "at another version than shard 0");
 	}
@@ -161,9 +164,14 @@ static bool is_slot(const struct placement *p, const struct map_pool *pool, uint
 	return false;
 }
 
-static int strays_check(const struct sim_disk *d, const struct map *map, const struct placement *p,
-                        char *why)
+/* Of a disk that takes part. */
+static int strays_check(const struct world *w, const struct sim_disk *d, const struct map *map,
+                        const struct placement *p, char *why)
 {
+	const struct map_disk *known = map_find_disk(map, d->id);
+
+	if (!known || !map_disk_up(map, known) || disk_by_id(w, d->id) != d)
+		return 0;
 	for (uint32_t i = 0; i < d->pg_count; i++) {
 		const struct map_pool *pool = map_find_pool(map, d->pgs[i].pool);
 		struct view v = {.pool = pool, .pg = d->pgs[i].number, .why = why};
@@ -195,6 +203,6 @@ int check_clean(struct world *w, char why[CHECK_WHY_LEN])
 	for (uint32_t i = 0; i < w->node_count && !err; i++)
 		for (uint32_t d = 0; d < w->nodes[i]->info.disk_count && !err; d++)
 			if (w->nodes[i]->state != NODE_GONE && !w->nodes[i]->disks[d].failed)
-				err = strays_check(&w->nodes[i]->disks[d], map, p, why);
+				err = strays_check(w, &w->nodes[i]->disks[d], map, p, why);
 	return err;
 }

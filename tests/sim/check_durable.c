@@ -5,7 +5,10 @@
 
 static bool op_covers(const struct op_record *op, uint32_t object, uint32_t cell)
 {
-	if (op->object != object || op->type == OP_READ || op->type == OP_STAT || op->refused)
+	if (op->object != object || op->refused || op->failed)
+		return false;
+	if (op->type == OP_READ || op->type == OP_STAT || op->type == OP_CHECK ||
+	    op->type == OP_LIST)
 		return false;
 	return op->type == OP_DELETE || (cell >= op->first && cell < op->first + op->count);
 }

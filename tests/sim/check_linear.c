@@ -56,6 +56,8 @@ static bool state_apply(struct object_state *s, const struct op_record *op)
 {
 	bool open = op->ended == OP_OPEN;
 
+	if (op->failed)
+		return true;
 	switch (op->type) {
 	case OP_READ:
 		if (open)
@@ -66,6 +68,9 @@ static bool state_apply(struct object_state *s, const struct op_record *op)
 		return op->absent != s->exists;
 	case OP_STAT:
 		return open || op->absent != s->exists;
+	case OP_CHECK:
+	case OP_LIST:
+		return true;
 	case OP_CREATE:
 		if (op->refused || s->exists)
 			return open || (op->refused && s->exists);
@@ -89,7 +94,7 @@ static bool state_apply(struct object_state *s, const struct op_record *op)
 /* ZERO of all cells deletes: the same to a reader of bytes, but not of existence. */
 static bool op_is_delete(const struct search *f, const struct op_record *op)
 {
-	return op->type == OP_ZERO && op->count == f->cell_count;
+	return op->type == OP_ZERO && op->count == f->cell_count && !op->failed;
 }
 
 static uint64_t state_hash(const struct search *f)

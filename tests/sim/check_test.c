@@ -285,7 +285,7 @@ static void cluster_init(struct cluster *c)
 	struct ec_code *code;
 
 	memset(c, 0, sizeof(*c));
-	c->w = world_create(1, false);
+	c->w = world_create(1, false, NULL);
 	c->w->net = sim_net_create(c->w);
 	c->w->member = sim_member_create(c->w);
 	c->w->node_count = 4;

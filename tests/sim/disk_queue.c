@@ -9,6 +9,7 @@
 
 #include "lib/base/math.h"
 #include "lib/base/mem.h"
+#include "tests/sim/cover.h"
 #include "tests/sim/sim_node.h"
 
 enum { BATCH_MAX = 32 };
@@ -73,6 +74,25 @@ static void job_answer(struct world *w, struct disk_queue *q, struct disk_job *j
 	sim_node_event(w, q->node, &ev);
 }
 
+static void job_execute(struct world *w, struct disk_queue *q, struct disk_job *job)
+{
+	struct cover_job before;
+
+	if (job->req->type == MSG_PG_LIST && w->profile.list_page)
+		job->req->length = MIN(job->req->length, (uint64_t)w->profile.list_page);
+	cover_job_before(w, q->node, q->disk, job, &before);
+	sim_disk_execute(queue_disk(w, q), job);
+	cover_job_after(w, q->node, q->disk, job, &before);
+}
+
+/* How long the disk takes for what takes that long when it is well. */
+static uint64_t disk_time(struct world *w, const struct disk_queue *q, uint64_t us)
+{
+	const struct sim_disk *d = queue_disk(w, q);
+
+	return d->slow_until_us > w->now_us ? us * d->slow_factor : us;
+}
+
 static void batch_start(struct world *w, struct disk_queue *q);
 
 static void batch_done(struct world *w, void *arg)
@@ -87,7 +107,7 @@ static void batch_done(struct world *w, void *arg)
 		uint32_t life = t->life;
 
 		/* What nobody waits for may become durable all the same. */
-		if (q->sync || draw_below(w, 4) == 0)
+		if ((q->sync || draw_below(w, 4) == 0) && !queue_disk(w, q)->failed)
 			sim_disk_sync(queue_disk(w, q));
 		while (sim_node_is_life(w, t->node, life) && (item = list_pop(&q->batch)))
 			job_answer(w, q, list_item(item, struct disk_job, link));
@@ -110,7 +130,7 @@ static void batch_start(struct world *w, struct disk_queue *q)
 		struct disk_job *job = list_item(list_pop(&q->waiting), struct disk_job, link);
 
 		q->waiting_count--;
-		sim_disk_execute(queue_disk(w, q), job);
+		job_execute(w, q, job);
 		q->sync |= sim_disk_request_durable(job->req->type);
 		delay += draw_skewed(w, w->profile.disk_min_us, w->profile.disk_max_us);
 		list_push(&q->batch, &job->link);
@@ -118,7 +138,7 @@ static void batch_start(struct world *w, struct disk_queue *q)
 	q->busy = true;
 	if (q->sync)
 		delay += draw_between(w, w->profile.sync_us / 2, w->profile.sync_us);
-	turn_after(w, q, delay, batch_done, NULL);
+	turn_after(w, q, disk_time(w, q, delay), batch_done, NULL);
 }
 
 static void overtake_done(struct world *w, void *arg)
@@ -135,8 +155,11 @@ static void overtake_done(struct world *w, void *arg)
 void disk_queue_add(struct world *w, struct disk_queue *q, struct disk_job *job)
 {
 	if (w->profile.reads_overtake && job->req->type == MSG_SHARD_READ && draw_below(w, 2)) {
-		sim_disk_execute(queue_disk(w, q), job);
-		turn_after(w, q, draw_skewed(w, w->profile.disk_min_us, w->profile.disk_max_us),
+		job_execute(w, q, job);
+		turn_after(w, q,
+		           disk_time(w, q,
+		                     draw_skewed(w, w->profile.disk_min_us,
+		                                 w->profile.disk_max_us)),
 		           overtake_done, job);
 		return;
 	}
@@ -148,8 +171,11 @@ void disk_queue_add(struct world *w, struct disk_queue *q, struct disk_job *job)
 void disk_queue_crash(struct world *w, struct disk_queue *q)
 {
 	struct sim_disk *d = queue_disk(w, q);
+	uint32_t unsynced = sim_disk_unsynced(d), kept = draw_below(w, unsynced + 1);
 
-	sim_disk_crash(d, draw_below(w, sim_disk_unsynced(d) + 1));
+	w->stats.fault[FAULT_UNSYNCED_LOST] += kept < unsynced;
+	w->stats.fault[FAULT_UNSYNCED_TORN] += kept && kept < unsynced;
+	sim_disk_crash(d, kept);
 	list_init(&q->waiting);
 	list_init(&q->batch);
 	q->waiting_count = 0;

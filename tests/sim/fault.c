@@ -2,18 +2,31 @@
 #include "tests/sim/fault.h"
 
 #include <assert.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "lib/base/math.h"
 #include "lib/base/mem.h"
-#include "tests/sim/check.h"
+#include "lib/wire/sheepfold.pb-c.h"
 #include "tests/sim/sim_client.h"
 #include "tests/sim/sim_member.h"
 #include "tests/sim/sim_net.h"
 #include "tests/sim/sim_node.h"
-#include "tests/sim/workload.h"
 
-static uint32_t running_draw(struct world *w)
+/* ---- What several faults need ---- */
+
+void fault_say(struct world *w, struct fault *f, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(f->text, sizeof(f->text), fmt, ap);
+	va_end(ap);
+	world_trace(w, "fault: %s", f->text);
+}
+
+uint32_t fault_draw_running(struct world *w)
 {
 	uint32_t node = draw_below(w, w->node_count);
 
@@ -23,7 +36,11 @@ static uint32_t running_draw(struct world *w)
 	return UINT32_MAX;
 }
 
-/* ---- Crashes ---- */
+uint64_t fault_draw_away(struct world *w)
+{
+	/* Back before anybody noticed, soon, or after it was declared out. */
+	return draw_skewed(w, 20 * SIM_MS, 20 * SIM_SECOND);
+}
 
 static void node_restart(struct world *w, void *arg)
 {
@@ -33,301 +50,199 @@ static void node_restart(struct world *w, void *arg)
 		sim_node_start(w, n->index);
 }
 
-static uint64_t away_draw(struct world *w)
+void fault_restart_after(struct world *w, uint32_t node, uint64_t delay_us)
 {
-	/* Back before anybody noticed, soon, or after it was declared out. */
-	return draw_skewed(w, 20 * SIM_MS, 20 * SIM_SECOND);
+	world_after(w, delay_us, node_restart, w->nodes[node], NULL);
 }
 
-static void fault_crash(struct world *w)
+void fault_ask(struct world *w, void *request)
 {
-	uint32_t count = draw_below(w, 3) ? 1 : draw_between(w, 1, w->node_count);
+	const Sf__AdminRequest *ask = request;
+	uint32_t node = fault_draw_running(w);
+	struct msg *m;
 
-	for (; count > 0; count--) {
-		uint32_t node = running_draw(w);
-
-		if (node == UINT32_MAX)
-			return;
-		sim_node_crash(w, node);
-		world_after(w, away_draw(w), node_restart, w->nodes[node], NULL);
-	}
+	if (node == UINT32_MAX)
+		return;
+	m = msg_create(MSG_ADMIN);
+	m->blob_len = sf__admin_request__get_packed_size(ask);
+	m->blob = xmalloc(m->blob_len + 1);
+	sf__admin_request__pack(ask, m->blob);
+	sim_node_operator_msg(w, node, m);
 }
 
-static void fault_power_cut(struct world *w)
-{
-	uint64_t away = away_draw(w);
+/* ---- The list ---- */
 
-	for (uint32_t i = 0; i < w->node_count; i++) {
-		if (!sim_node_is_running(w, i))
-			continue;
-		sim_node_crash(w, i);
-		world_after(w, away + draw_below(w, 3 * SIM_SECOND), node_restart, w->nodes[i],
-		            NULL);
-	}
-}
-
-static void fault_pause(struct world *w)
-{
-	uint32_t node = running_draw(w);
-
-	if (node != UINT32_MAX)
-		sim_node_pause(w, node,
-		               draw_between(w, 0, 1) * 3 * SIM_SECOND +
-		                       draw_skewed(w, 50 * SIM_MS, 8 * SIM_SECOND));
-}
-
-/* ---- Partitions ---- */
-
-struct partition {
-	uint64_t cut[SIM_ENDS]; /* bit set of ends that this end no longer reaches */
-};
-
-static void partition_heal(struct world *w, void *arg)
-{
-	struct partition *p = arg;
-
-	for (uint32_t a = 0; a < SIM_ENDS; a++)
-		for (uint32_t b = 0; b < SIM_ENDS; b++)
-			if (p->cut[a] & 1ull << b)
-				sim_net_heal(w, a, b);
-	free(p);
-}
-
-static void partition_add(struct world *w, struct partition *p, uint32_t from, uint32_t to)
-{
-	static_assert(SIM_ENDS <= 64, "a bit set per end");
-
-	p->cut[from] |= 1ull << to;
-	sim_net_cut(w, from, to);
-}
-
-/* Two sides; the membership service and each client are on one of them. */
-static void partition_sides(struct world *w, struct partition *p, bool one_way)
-{
-	uint64_t side = prng_next(&w->prng);
-
-	for (uint32_t a = 0; a < SIM_ENDS; a++) {
-		for (uint32_t b = 0; b < SIM_ENDS; b++) {
-			bool across = (side >> a & 1) && !(side >> b & 1);
-
-			if (a == b || !across)
-				continue;
-			partition_add(w, p, a, b);
-			if (!one_way)
-				partition_add(w, p, b, a);
-		}
-	}
-}
-
-static void partition_pairs(struct world *w, struct partition *p)
-{
-	for (uint32_t i = draw_between(w, 1, w->node_count); i > 0; i--) {
-		uint32_t a = draw_below(w, w->node_count), b = draw_below(w, w->node_count);
-
-		if (a == b)
-			continue;
-		partition_add(w, p, a, b);
-		if (draw_below(w, 2))
-			partition_add(w, p, b, a);
-	}
-}
-
-/* One node alone with the clients, or without them: the old primary that goes on. */
-static void partition_node(struct world *w, struct partition *p)
-{
-	uint32_t node = draw_below(w, w->node_count);
-	bool service = draw_below(w, 3), clients = draw_below(w, 3) == 0;
-
-	for (uint32_t other = 0; other < SIM_ENDS; other++) {
-		bool is_client = other >= SIM_CLIENT_0 && other < SIM_SERVICE;
-
-		if (other == node || (is_client && !clients) || (other == SIM_SERVICE && !service))
-			continue;
-		partition_add(w, p, node, other);
-		partition_add(w, p, other, node);
-	}
-}
-
-static void fault_partition(struct world *w)
-{
-	struct partition *p = xcalloc(1, sizeof(*p));
-	uint64_t duration = draw_skewed(w, 100 * SIM_MS, 12 * SIM_SECOND);
-
-	switch (draw_below(w, 5)) {
-	case 0:
-		partition_sides(w, p, false);
-		break;
-	case 1:
-		partition_sides(w, p, true);
-		break;
-	case 2:
-		partition_pairs(w, p);
-		break;
-	default:
-		partition_node(w, p);
-		duration += draw_below(w, 2) * 4 *
-		            SIM_SECOND; /* long enough for others to act without it */
-		break;
-	}
-	world_trace(w, "partition");
-	world_after(w, duration, partition_heal, p, free);
-}
-
-/* ---- What never comes back ---- */
-
-static bool loss_allowed(struct world *w, const struct fault_plan *plan)
-{
-	uint32_t left = 0;
-	char why[CHECK_WHY_LEN];
-
-	for (uint32_t i = 0; i < w->node_count; i++)
-		left += w->nodes[i]->state != NODE_GONE;
-	if (plan->lost == plan->lost_max || left <= plan->min_nodes)
-		return false;
-	return plan->lost == 0 || (sim_nodes_at_rest(w) && check_clean(w, why) == 0);
-}
-
-static bool fault_node_lost(struct world *w, struct fault_plan *plan)
-{
-	uint32_t node = draw_below(w, w->node_count);
-
-	if (w->nodes[node]->state == NODE_GONE || w->nodes[node]->life == 0 ||
-	    !loss_allowed(w, plan))
-		return false;
-	plan->lost++;
-	sim_node_lose(w, node);
-	return true;
-}
-
-static bool fault_disk(struct world *w, struct fault_plan *plan)
-{
-	uint32_t node = running_draw(w), disk;
-
-	if (node == UINT32_MAX || !loss_allowed(w, plan))
-		return false;
-	disk = draw_below(w, w->nodes[node]->info.disk_count);
-	if (w->nodes[node]->info.disk_count < 2 || w->nodes[node]->disks[disk].failed)
-		return false;
-	plan->lost++;
-	sim_node_fail_disk(w, node, disk);
-	return true;
-}
-
-/* ---- Bit rot ---- */
-
-static const struct shard *shard_bad(const struct sim_disk *d, const struct sim_object *o,
-                                     uint32_t pg)
-{
-	const struct disk_pg *held = sim_disk_pg(d, o->pool, pg);
-
-	for (uint32_t i = 0; held && i < held->shard_count; i++)
-		if (held->shards[i].oid == o->oid &&
-		    (held->shards[i].committed.rotten || held->shards[i].committed.damaged))
-			return &held->shards[i];
-	return NULL;
-}
-
-/* One shard of an object that has no other bad one, and only where nothing is lost for good. */
-static bool fault_rot(struct world *w, struct fault_plan *plan)
-{
-	const struct sim_object *o =
-		&w->workload->objects[draw_below(w, w->workload->object_count)];
-	uint32_t pg = place_pg_of(map_find_pool(sim_member_map(w), o->pool), o->oid);
-	uint32_t node = draw_below(w, w->node_count);
-	struct sim_node *n = w->nodes[node];
-	const struct disk_pg *held;
-	struct sim_disk *d;
-
-	for (uint32_t i = 0; i < w->node_count; i++)
-		for (uint32_t j = 0; j < w->nodes[i]->info.disk_count; j++)
-			if (shard_bad(&w->nodes[i]->disks[j], o, pg))
-				return false;
-	d = &n->disks[draw_below(w, n->info.disk_count)];
-	held = sim_disk_pg(d, o->pool, pg);
-	if (plan->lost_max || d->failed || !held)
-		return false;
-	for (uint32_t i = 0; i < held->shard_count; i++)
-		if (held->shards[i].oid == o->oid) {
-			world_trace(w, "n%u: oid %llx shard %u rots", node,
-			            (unsigned long long)o->oid, held->shards[i].number);
-			return sim_disk_rot(d, o->pool, pg, o->oid, held->shards[i].number);
-		}
-	return false;
-}
-
-/* ---- The plan ---- */
-
-static bool fault_carry_out(struct world *w, struct fault_plan *plan, enum sim_fault kind)
-{
-	switch (kind) {
-	case FAULT_CRASH:
-		fault_crash(w);
-		return true;
-	case FAULT_POWER_CUT:
-		fault_power_cut(w);
-		return true;
-	case FAULT_PAUSE:
-		fault_pause(w);
-		return true;
-	case FAULT_PARTITION:
-		fault_partition(w);
-		return true;
-	case FAULT_NODE_LOST:
-		return fault_node_lost(w, plan);
-	case FAULT_DISK_FAIL:
-		return fault_disk(w, plan);
-	case FAULT_ROT:
-		return fault_rot(w, plan);
-	case FAULT_CLIENT_GONE:
-		sim_client_replace(w, draw_below(w, w->client_count));
-		return true;
-	default:
-		return false;
-	}
-}
-
-static enum sim_fault kind_draw(struct world *w, const struct fault_plan *plan)
+static enum sim_fault kind_draw(struct world *w, const uint8_t weight[FAULT_KINDS])
 {
 	uint32_t sum = 0, at;
 
 	for (uint32_t i = 0; i < FAULT_KINDS; i++)
-		sum += plan->weight[i];
+		sum += weight[i];
 	at = draw_below(w, MAX(sum, 1u));
 	for (uint32_t i = 0; i < FAULT_KINDS; i++) {
-		if (at < plan->weight[i])
+		if (at < weight[i])
 			return i;
-		at -= plan->weight[i];
+		at -= weight[i];
 	}
 	return FAULT_KINDS;
 }
 
+void faults_draw(struct world *w, struct fault_plan *plan, uint32_t every_ms, uint64_t span_us,
+                 const uint8_t weight[FAULT_KINDS])
+{
+	uint64_t at = 0;
+
+	while (every_ms && plan->count < FAULTS_MAX) {
+		struct fault f = {.kind = kind_draw(w, weight), .seed = draw_id(w)};
+
+		at += 1 + draw_below(w, 2 * every_ms) * SIM_MS;
+		if (f.kind == FAULT_KINDS || at > span_us)
+			return;
+		f.at_us = at;
+		plan->v[plan->count++] = f;
+	}
+}
+
+void faults_add_network(struct world *w, struct fault_plan *plan, enum sim_fault kind, uint32_t ppm)
+{
+	struct fault *f = &plan->v[plan->count];
+
+	if (!ppm || plan->count == FAULTS_MAX)
+		return;
+	plan->count++;
+	*f = (struct fault){.kind = kind, .ppm = ppm, .happened = true};
+	snprintf(f->text, sizeof(f->text), "%s: %u of a million", sim_fault_name[kind], ppm);
+}
+
+void faults_set_network(struct world *w, const struct fault_plan *plan)
+{
+	struct sim_profile *p = &w->profile;
+
+	p->reset_ppm = p->silent_ppm = p->dup_ppm = p->slow_ppm = 0;
+	for (uint32_t i = 0; i < plan->count; i++) {
+		const struct fault *f = &plan->v[i];
+		uint32_t *rate = f->kind == FAULT_RESET       ? &p->reset_ppm
+		                 : f->kind == FAULT_SILENT    ? &p->silent_ppm
+		                 : f->kind == FAULT_DUPLICATE ? &p->dup_ppm
+		                 : f->kind == FAULT_LATE      ? &p->slow_ppm
+		                                              : NULL;
+
+		if (rate && !(plan->dropped & 1ull << i))
+			*rate = f->ppm;
+	}
+}
+
+/* ---- Carrying it out ---- */
+
+static bool fault_carry_out(struct world *w, struct fault_plan *plan, struct fault *f)
+{
+	switch (f->kind) {
+	case FAULT_SIDES:
+	case FAULT_ONE_WAY:
+	case FAULT_PAIRS:
+	case FAULT_ALONE:
+		return budget_away(w, plan) && fault_net(w, f);
+	case FAULT_CRASH:
+	case FAULT_POWER_CUT:
+	case FAULT_PAUSE:
+	case FAULT_LEAVE:
+	case FAULT_SWAPPED_DISK:
+		return budget_away(w, plan) && fault_node(w, plan, f);
+	case FAULT_NODE_LOST:
+	case FAULT_WALL:
+	case FAULT_WEIGHT:
+	case FAULT_GRACE:
+	case FAULT_RECOVERY_OFF:
+		return fault_node(w, plan, f);
+	case FAULT_ROT:
+	case FAULT_LOST_WRITE:
+	case FAULT_MISDIRECTED:
+		return fault_damage(w, plan, f);
+	case FAULT_CLIENT_GONE:
+		fault_say(w, f, "a client goes away");
+		sim_client_replace(w, draw_below(w, w->client_count));
+		return true;
+	default:
+		return fault_disk(w, plan, f);
+	}
+}
+
+struct fault_turn {
+	struct fault_plan *plan;
+	uint32_t index;
+};
+
 static void fault_turn(struct world *w, void *arg)
 {
-	struct fault_plan *plan = arg;
-	enum sim_fault kind;
+	struct fault_turn *t = arg;
+	struct fault *f = &t->plan->v[t->index];
+	struct prng of_run = w->prng;
 
-	if (plan->over)
-		return;
-	kind = kind_draw(w, plan);
-	if (kind < FAULT_KINDS && fault_carry_out(w, plan, kind))
-		w->stats.faults[kind]++;
-	world_after(w, draw_below(w, 2 * plan->every_ms) * SIM_MS, fault_turn, plan, NULL);
+	if (!t->plan->over) {
+		/* Draws of its own: the run around it does not depend on what it needs. */
+		prng_init(&w->prng, f->seed);
+		f->happened = fault_carry_out(w, t->plan, f);
+		w->prng = of_run;
+		w->stats.fault[f->kind] += f->happened;
+	}
+	free(t);
 }
 
 void faults_start(struct world *w, struct fault_plan *plan)
 {
-	if (plan->every_ms)
-		world_after(w, draw_below(w, 2 * plan->every_ms) * SIM_MS, fault_turn, plan, NULL);
+	for (uint32_t i = 0; i < plan->count; i++) {
+		struct fault_turn *t;
+
+		if (!plan->v[i].at_us || (plan->dropped & 1ull << i))
+			continue;
+		t = xmalloc(sizeof(*t));
+		*t = (struct fault_turn){plan, i};
+		world_after(w, plan->v[i].at_us, fault_turn, t, free);
+	}
+}
+
+static void disks_heal(struct world *w, struct sim_node *n)
+{
+	for (uint32_t i = 0; i < n->info.disk_count; i++) {
+		n->disks[i].limit_bytes = 0;
+		n->disks[i].slow_until_us = 0;
+		n->disks[i].eio_reads = n->disks[i].eio_writes = false;
+	}
+}
+
+/* Copies of disks go back to where they came from: empty ones stand in for them. */
+static void clones_part(struct world *w, struct sim_node *n)
+{
+	const struct map *map = sim_member_map(w);
+
+	for (uint32_t i = 0; n->state != NODE_GONE && i < n->info.disk_count; i++) {
+		const struct map_disk *d = map_find_disk(map, n->disks[i].id);
+		uint32_t owner = d ? sim_node_by_id(w, d->node) : UINT32_MAX;
+
+		if (owner == UINT32_MAX || owner == n->index || w->nodes[owner]->state == NODE_GONE ||
+		    !sim_node_has_disk(w->nodes[owner], d->id))
+			continue;
+		if (n->state == NODE_RUNNING)
+			sim_node_crash(w, n->index);
+		sim_node_replace_disk(w, n->index, i);
+	}
 }
 
 void faults_heal(struct world *w, struct fault_plan *plan)
 {
+	Sf__AdminRequest on = SF__ADMIN_REQUEST__INIT;
+
 	world_trace(w, "healed");
 	plan->over = true;
-	w->profile.reset_ppm = w->profile.silent_ppm = 0;
-	w->profile.slow_max_us = MIN(w->profile.slow_max_us, (uint32_t)(200 * SIM_MS));
+	w->profile.reset_ppm = w->profile.silent_ppm = w->profile.slow_ppm = 0;
 	sim_net_heal_all(w);
-	for (uint32_t i = 0; i < w->node_count; i++)
+	for (uint32_t i = 0; i < w->node_count; i++) {
+		disks_heal(w, w->nodes[i]);
+		clones_part(w, w->nodes[i]);
 		if (w->nodes[i]->state == NODE_OFF)
 			sim_node_start(w, i);
+	}
+	on.verb = SF__ADMIN_REQUEST__VERB__RECOVERY;
+	on.enable = true;
+	fault_ask(w, &on);
 }

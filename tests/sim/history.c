@@ -26,7 +26,8 @@ void history_fini(struct history *h)
 
 void op_record_text(const struct op_record *op, char text[OP_TEXT_LEN])
 {
-	static const char *const name[] = {"read", "write", "create", "zero", "delete", "stat"};
+	static const char *const name[] = {"read", "write",  "create", "zero",
+	                                   "delete", "stat", "check", "list"};
 	int n = snprintf(text, OP_TEXT_LEN, "client %u %s object %u cells %u+%u", op->client,
 	                 name[op->type], op->object, op->first, op->count);
 
@@ -37,6 +38,8 @@ void op_record_text(const struct op_record *op, char text[OP_TEXT_LEN])
 	else
 		n += snprintf(text + n, OP_TEXT_LEN - n, " [%" PRIu64 ", %" PRIu64 "]", op->began,
 		              op->ended);
+	if (op->failed)
+		n += snprintf(text + n, OP_TEXT_LEN - n, " no space");
 	if (op->refused)
 		n += snprintf(text + n, OP_TEXT_LEN - n, " exists");
 	if (op->absent)

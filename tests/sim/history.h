@@ -8,7 +8,7 @@
 #include "tests/sim/cells.h"
 
 /* What clients did and what they were told, for the checkers. */
-enum op_type { OP_READ, OP_WRITE, OP_CREATE, OP_ZERO, OP_DELETE, OP_STAT };
+enum op_type { OP_READ, OP_WRITE, OP_CREATE, OP_ZERO, OP_DELETE, OP_STAT, OP_CHECK, OP_LIST };
 #define OP_OPEN UINT64_MAX /* no answer: may have taken effect at any time after it began, or not */
 
 struct op_record {
@@ -18,6 +18,9 @@ struct op_record {
 	uint64_t stamp;
 	uint64_t began, ended;    /* moments, all different */
 	bool refused;             /* CREATE: the object existed */
+	bool failed;              /* no space: it changed nothing */
+	uint32_t pool, pg, node;  /* where it was made, and by whom */
+	uint64_t version;         /* that an acknowledged change got; 0: none */
 	bool absent;              /* READ, STAT: the object did not exist */
 	uint64_t seen[MAX_CELLS]; /* READ */
 };

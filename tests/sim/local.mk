@@ -4,30 +4,51 @@ tests_sim_libsim_a_SOURCES = \
 	tests/sim/cells.c \
 	tests/sim/cells.h \
 	tests/sim/check.h \
+	tests/sim/check_bounds.c \
 	tests/sim/check_clean.c \
 	tests/sim/check_durable.c \
 	tests/sim/check_linear.c \
+	tests/sim/check_primary.c \
+	tests/sim/check_sound.c \
 	tests/sim/content.c \
 	tests/sim/content.h \
+	tests/sim/cover.c \
+	tests/sim/cover.h \
+	tests/sim/cover_disk.c \
 	tests/sim/disk_pg.c \
 	tests/sim/disk_pg.h \
 	tests/sim/disk_queue.c \
 	tests/sim/fault.c \
 	tests/sim/fault.h \
+	tests/sim/fault_budget.c \
+	tests/sim/fault_damage.c \
+	tests/sim/fault_disk.c \
+	tests/sim/fault_net.c \
+	tests/sim/fault_node.c \
 	tests/sim/history.c \
 	tests/sim/history.h \
+	tests/sim/runner.c \
+	tests/sim/runner.h \
 	tests/sim/scenario.c \
 	tests/sim/scenario.h \
+	tests/sim/scenario_draw.c \
+	tests/sim/scenario_draw.h \
+	tests/sim/scenario_text.c \
+	tests/sim/shrink.c \
+	tests/sim/shrink.h \
 	tests/sim/sim_client.c \
 	tests/sim/sim_client.h \
 	tests/sim/sim_disk.c \
 	tests/sim/sim_disk.h \
+	tests/sim/sim_hands.c \
 	tests/sim/sim_member.c \
 	tests/sim/sim_member.h \
 	tests/sim/sim_net.c \
 	tests/sim/sim_net.h \
 	tests/sim/sim_node.c \
 	tests/sim/sim_node.h \
+	tests/sim/stats.c \
+	tests/sim/stats.h \
 	tests/sim/workload.c \
 	tests/sim/workload.h \
 	tests/sim/world.c \

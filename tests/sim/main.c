@@ -1,75 +1,26 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* sim --seeds A-B [--nodes N] [--trace] [--quick]: runs seeds; a failing one is printed with its
- * reason. */
+/*
+ * sim --seeds A[-B] [--jobs N] [--nodes N] [--quick] [--no-shrink] [--trace]
+ *     [--salt S] [--drop MASK]
+ *
+ * Runs seeds. A failing one is printed with its reason and, made smaller, with the faults that it
+ * needs. At the end: how often each fault and each branch of the protocol occurred. With --trace
+ * one seed tells all that happens in it; --salt and --drop are what a smaller run needs.
+ */
 #include <getopt.h>
 #include <inttypes.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <time.h>
-#include <unistd.h>
 
-#include "tests/sim/scenario.h"
-
-struct totals {
-	uint64_t seeds, failed;
-	struct sim_stats stats;
-	double seconds;
-};
-
-/* For the line that a failed assertion leaves behind. */
-static volatile uint64_t running_seed;
-
-static void abort_handler(int sig)
-{
-	char text[64];
-	int len = snprintf(text, sizeof(text), "seed %" PRIu64 ": aborted\n", running_seed);
-
-	if (write(STDOUT_FILENO, text, len) != len)
-		_exit(3);
-}
+#include "tests/sim/runner.h"
 
 static int usage(void)
 {
-	fprintf(stderr, "usage: sim --seeds A[-B] [--nodes N] [--trace] [--quick]\n");
+	fprintf(stderr, "usage: sim --seeds A[-B] [--jobs N] [--nodes N] [--quick] [--no-shrink] "
+	                "[--trace] [--salt S] [--drop MASK]\n");
 	return 2;
-}
-
-static void run_seed(struct scenario_options *options, struct totals *t)
-{
-	static struct scenario_result result;
-
-	running_seed = options->seed;
-	scenario_run(options, &result);
-	t->seeds++;
-	stats_add(&t->stats, &result.stats);
-	if (result.failed) {
-		t->failed++;
-		printf("seed %" PRIu64 ": %s\n", options->seed, result.why);
-	}
-	if (options->trace)
-		printf("trace hash %016" PRIx64 "\n", result.trace_hash);
-	fflush(stdout);
-}
-
-static void report(const struct totals *t)
-{
-	const struct sim_stats *s = &t->stats;
-
-	printf("%" PRIu64 " seeds, %" PRIu64 " failed, %.1f s (%.0f seeds/s)\n", t->seeds,
-	       t->failed, t->seconds, t->seeds / t->seconds);
-	printf("operations acknowledged %" PRIu64 ", retries %" PRIu64
-	       ", without an answer %" PRIu64 ", objects not decided %" PRIu64 "\n",
-	       s->ops_ok, s->retries, s->ops_open, s->undecided);
-	printf("events %" PRIu64 ", messages %" PRIu64 ", disk jobs %" PRIu64 ", epochs %" PRIu64
-	       "\n",
-	       s->events, s->messages, s->disk_jobs, s->epochs);
-	printf("faults:");
-	for (uint32_t i = 0; i < FAULT_KINDS; i++)
-		printf(" %s %" PRIu64 "%s", sim_fault_name[i], s->faults[i],
-		       i + 1 < FAULT_KINDS ? "," : "\n");
 }
 
 static double now_s(void)
@@ -80,45 +31,90 @@ static double now_s(void)
 	return ts.tv_sec + ts.tv_nsec / 1e9;
 }
 
+/* In this process, for a debugger. */
+static int run_traced(struct runner *r)
+{
+	static struct scenario_result result;
+	struct scenario_options options = r->options;
+
+	for (options.seed = r->first; options.seed <= r->last; options.seed++) {
+		scenario_run(&options, &result);
+		if (result.failed)
+			printf("seed %" PRIu64 ": %s\n", options.seed, result.why);
+		printf("trace hash %016" PRIx64 "\n", result.trace_hash);
+		r->failed += result.failed;
+	}
+	return r->failed ? 1 : 0;
+}
+
+static int run_seeds(struct runner *r)
+{
+	double seconds = -now_s();
+	uint32_t never;
+
+	if (runner_run(r))
+		return 2;
+	seconds += now_s();
+	never = stats_print(&r->stats);
+	printf("%" PRIu64 " seeds, %" PRIu64 " failed, %.1f s (%.0f seeds/s); %u branches never "
+	       "occurred\n",
+	       r->last - r->first + 1, r->failed, seconds, (r->last - r->first + 1) / seconds,
+	       never);
+	return r->failed ? 1 : 0;
+}
+
+static bool parse(struct runner *r, int c, const char *arg)
+{
+	switch (c) {
+	case 's': {
+		int n = sscanf(arg, "%" SCNu64 "-%" SCNu64, &r->first, &r->last);
+
+		if (n == 1)
+			r->last = r->first;
+		return n >= 1;
+	}
+	case 'j':
+		r->jobs = strtoul(arg, NULL, 10);
+		return r->jobs > 0;
+	case 'n':
+		r->options.nodes = strtoul(arg, NULL, 10);
+		return r->options.nodes >= 1 && r->options.nodes <= SIM_MAX_NODES;
+	case 't':
+		r->options.trace = true;
+		return true;
+	case 'q':
+		r->options.quick = true;
+		return true;
+	case 'k':
+		r->shrink = false;
+		return true;
+	case 'S':
+		r->options.salt = strtoull(arg, NULL, 10);
+		return true;
+	case 'D':
+		r->options.dropped = strtoull(arg, NULL, 16);
+		return true;
+	default:
+		return false;
+	}
+}
+
 int main(int argc, char **argv)
 {
 	static const struct option longs[] = {
-		{"seeds", required_argument, NULL, 's'},
-		{"nodes", required_argument, NULL, 'n'},
-		{"trace", no_argument, NULL, 't'},
-		{"quick", no_argument, NULL, 'q'},
+		{"seeds", required_argument, NULL, 's'}, {"jobs", required_argument, NULL, 'j'},
+		{"nodes", required_argument, NULL, 'n'}, {"trace", no_argument, NULL, 't'},
+		{"quick", no_argument, NULL, 'q'},       {"no-shrink", no_argument, NULL, 'k'},
+		{"salt", required_argument, NULL, 'S'},  {"drop", required_argument, NULL, 'D'},
 		{NULL, 0, NULL, 0},
 	};
-	struct scenario_options options = {0};
-	struct totals totals = {0};
-	uint64_t first = 0, last = 0;
+	struct runner r = {.jobs = 1, .shrink = true, .first = 1};
 	int c;
 
-	while ((c = getopt_long(argc, argv, "", longs, NULL)) != -1) {
-		if (c == 's') {
-			int n = sscanf(optarg, "%" SCNu64 "-%" SCNu64, &first, &last);
-			if (n < 1)
-				return usage();
-			if (n == 1)
-				last = first;
-		} else if (c == 'n') {
-			options.nodes = strtoul(optarg, NULL, 10);
-		} else if (c == 't') {
-			options.trace = true;
-		} else if (c == 'q') {
-			options.quick = true;
-		} else {
+	while ((c = getopt_long(argc, argv, "", longs, NULL)) != -1)
+		if (!parse(&r, c, optarg))
 			return usage();
-		}
-	}
-	if (optind != argc || last < first ||
-	    (options.nodes && (options.nodes < 3 || options.nodes > 16)))
+	if (optind != argc || r.last < r.first)
 		return usage();
-	signal(SIGABRT, abort_handler);
-	totals.seconds = -now_s();
-	for (options.seed = first; options.seed <= last; options.seed++)
-		run_seed(&options, &totals);
-	totals.seconds += now_s();
-	report(&totals);
-	return totals.failed ? 1 : 0;
+	return r.options.trace ? run_traced(&r) : run_seeds(&r);
 }

@@ -9,6 +9,7 @@
 #include "lib/base/math.h"
 #include "lib/base/mem.h"
 #include "lib/wire/sheepfold.pb-c.h"
+#include "tests/sim/cover.h"
 #include "tests/sim/sim_member.h"
 #include "tests/sim/sim_net.h"
 #include "tests/sim/sim_node.h"
@@ -141,6 +142,7 @@ static enum msg_type op_msg_type(const struct op_record *op)
 	static const enum msg_type type[] = {
 		[OP_READ] = MSG_OBJ_READ, [OP_WRITE] = MSG_OBJ_WRITE,   [OP_CREATE] = MSG_OBJ_WRITE,
 		[OP_ZERO] = MSG_OBJ_ZERO, [OP_DELETE] = MSG_OBJ_DELETE, [OP_STAT] = MSG_OBJ_STAT,
+		[OP_CHECK] = MSG_OBJ_CHECK, [OP_LIST] = MSG_OBJ_LIST,
 	};
 
 	return type[op->type];
@@ -155,6 +157,18 @@ static struct msg *op_msg(struct world *w, struct sim_client *c, const struct op
 	m->epoch = c->map->epoch;
 	m->pool = o->pool;
 	m->oid = o->oid;
+	if (op->type == OP_LIST) {
+		m->pg = o->pg;
+		m->oid = 0;
+		m->flags = MSG_F_FIRST;
+		m->length = 100;
+		return m;
+	}
+	if (op->type == OP_CHECK) {
+		if (w->workload->scrub || draw_below(w, 2))
+			m->flags = MSG_F_REPAIR;
+		return m;
+	}
 	if (op->type != OP_READ && op->type != OP_STAT)
 		m->req = c->req;
 	if (op->type != OP_DELETE && op->type != OP_STAT)
@@ -286,13 +300,18 @@ static void read_take(struct world *w, struct op_record *op, const struct msg *m
 	free(data);
 }
 
-static void op_end(struct world *w, struct sim_client *c, const struct msg *m)
+static void op_end(struct world *w, struct sim_client *c, uint32_t node, const struct msg *m)
 {
 	struct op_record *op = &w->workload->history.v[c->op];
 
 	if (op->type == OP_READ)
 		read_take(w, op, m);
+	op->failed = m->result == RES_NOSPACE;
 	op->refused = m->result == RES_EXISTS;
+	op->node = node;
+	if (m->result == RES_OK && (op->type == OP_WRITE || op->type == OP_CREATE ||
+	                            op->type == OP_ZERO || op->type == OP_DELETE))
+		op->version = m->version;
 	op->absent |= m->result == RES_NOENT;
 	op->ended = ++w->moment;
 	w->stats.ops_ok++;
@@ -318,6 +337,8 @@ static bool op_answer_final(struct world *w, const struct op_record *op, const s
 		return op->type == OP_CREATE;
 	case RES_NOENT:
 		return op->type == OP_STAT;
+	case RES_NOSPACE:
+		return op->type != OP_READ && op->type != OP_STAT && op->type != OP_CHECK;
 	case RES_INVALID:
 	case RES_DENIED:
 	case RES_BASE:
@@ -330,14 +351,15 @@ static bool op_answer_final(struct world *w, const struct op_record *op, const s
 	}
 }
 
-static void op_take(struct world *w, struct sim_client *c, const struct msg *m)
+static void op_take(struct world *w, struct sim_client *c, uint32_t node, const struct msg *m)
 {
 	const struct op_record *op = &w->workload->history.v[c->op];
 
 	if (m->type != op_msg_type(op))
 		return;
+	cover_request_done(w, node, workload_object(w, op), m);
 	if (op_answer_final(w, op, m)) {
-		op_end(w, c, m);
+		op_end(w, c, node, m);
 		return;
 	}
 	if (m->id != c->asked_id)
@@ -365,7 +387,7 @@ void sim_client_take(struct world *w, uint32_t index, uint32_t node, uint64_t co
 		            (const char *)msg->blob);
 		client_retry(w, c);
 	} else if (c->op != NO_OP && msg->id >= c->first_id) {
-		op_take(w, c, msg);
+		op_take(w, c, node, msg);
 	}
 	msg_destroy(msg);
 }

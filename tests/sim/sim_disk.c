@@ -38,6 +38,22 @@ void sim_disk_wipe(struct sim_disk *d)
 	d->pg_count = 0;
 }
 
+void sim_disk_copy_data(struct sim_disk *dst, const struct sim_disk *src)
+{
+	sim_disk_wipe(dst);
+	dst->pgs = xcalloc(src->pg_count + 1, sizeof(*dst->pgs));
+	dst->pg_count = src->pg_count;
+	for (uint32_t i = 0; i < src->pg_count; i++)
+		disk_pg_copy(&dst->pgs[i], &src->pgs[i]);
+}
+
+void sim_disk_restart(struct sim_disk *d)
+{
+	if (d->mends)
+		d->failed = d->mends = false;
+	d->taken_out = false;
+}
+
 void sim_disk_fini(struct sim_disk *d)
 {
 	sim_disk_wipe(d);
@@ -147,6 +163,19 @@ static void disk_usage(struct sim_disk *d, struct disk_job *job)
 		job->usage.shards += d->pgs[i].shard_count;
 }
 
+/* EIO once takes the disk out of service until its node starts again. */
+static bool disk_fails(struct sim_disk *d, const struct msg *req)
+{
+	bool now = (d->eio_reads && req->type == MSG_SHARD_READ) ||
+	           (d->eio_writes && sim_disk_request_durable(req->type));
+
+	if (now && !d->failed) {
+		d->failed = d->mends = true;
+		d->eio_reads = d->eio_writes = false;
+	}
+	return d->failed;
+}
+
 void sim_disk_execute(struct sim_disk *d, struct disk_job *job)
 {
 	const struct msg *req = job->req;
@@ -154,7 +183,7 @@ void sim_disk_execute(struct sim_disk *d, struct disk_job *job)
 	bool full = d->limit_bytes && sim_disk_live_bytes(d) >= d->limit_bytes;
 	struct disk_pg *pg;
 
-	if (d->failed) {
+	if (disk_fails(d, req)) {
 		reply->result = RES_IO;
 		return;
 	}
@@ -209,7 +238,7 @@ void sim_disk_execute(struct sim_disk *d, struct disk_job *job)
 
 /* ---- Views ---- */
 
-const struct disk_pg *sim_disk_pg(const struct sim_disk *d, uint32_t pool, uint32_t pg)
+struct disk_pg *sim_disk_pg(const struct sim_disk *d, uint32_t pool, uint32_t pg)
 {
 	return disk_find(d, pool, pg);
 }

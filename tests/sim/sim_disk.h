@@ -41,7 +41,12 @@ struct sim_disk {
 	uint32_t pg_count;
 	struct disk_pg *pgs;  /* by (pool, number) */
 	uint64_t limit_bytes; /* 0: none; what live shards may take before RES_NOSPACE */
-	bool failed;
+	bool failed;          /* every request is answered RES_IO */
+	bool eio_reads, eio_writes; /* the next one fails, and with it the disk, until a restart */
+	bool mends;           /* failed that way */
+	bool taken_out;       /* by an operator, though it works */
+	uint64_t slow_until_us;
+	uint32_t slow_factor;
 	uint64_t checksum_errors;
 	uint32_t undo_count, undo_capacity;
 	struct undo *undo; /* oldest first */
@@ -51,6 +56,10 @@ void sim_disk_init(struct sim_disk *d, uint64_t id);
 void sim_disk_fini(struct sim_disk *d);
 /* Everything is gone, durably: the disk is made anew for another cluster. */
 void sim_disk_wipe(struct sim_disk *d);
+/* dst holds what src holds, durably: an image of it. */
+void sim_disk_copy_data(struct sim_disk *dst, const struct sim_disk *src);
+/* The machine starts again: what was a passing error is over. */
+void sim_disk_restart(struct sim_disk *d);
 
 /* Carries out one job: fills its reply. */
 void sim_disk_execute(struct sim_disk *d, struct disk_job *job);
@@ -64,7 +73,7 @@ uint32_t sim_disk_unsynced(const struct sim_disk *d);
 void sim_disk_crash(struct sim_disk *d, uint32_t kept);
 
 /* For checks and faults. */
-const struct disk_pg *sim_disk_pg(const struct sim_disk *d, uint32_t pool, uint32_t pg);
+struct disk_pg *sim_disk_pg(const struct sim_disk *d, uint32_t pool, uint32_t pg);
 const struct shard *sim_disk_shard(const struct sim_disk *d, uint32_t pool, uint32_t pg,
                                    uint64_t oid, uint32_t number);
 uint64_t sim_disk_live_bytes(const struct sim_disk *d);

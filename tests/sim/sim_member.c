@@ -9,10 +9,11 @@
 #include "lib/base/math.h"
 #include "lib/base/mem.h"
 #include "lib/place/map_edit.h"
+#include "tests/sim/cover.h"
 #include "tests/sim/sim_net.h"
 #include "tests/sim/sim_node.h"
 
-enum { EPOCHS_MAX = 4096 };
+enum { EPOCHS_MAX = 4096, OBJECT_SHIFT = 20 };
 
 struct session {
 	bool open; /* in the live set */
@@ -130,12 +131,17 @@ void sim_member_set_pg_count(struct world *w, uint32_t pg_count)
 	w->member->pg_count = pg_count;
 }
 
-static struct map *map_with_few_pgs(const struct map *map, uint32_t pg_count)
+/* Pools that the map before did not have get few PGs, and objects of the least size. */
+static struct map *map_made_small(const struct map *map, const struct map *before,
+                                    uint32_t pg_count)
 {
 	struct map *few = map_clone(map);
 
 	for (uint32_t i = 0; i < few->pool_count; i++)
-		few->pools[i].pg_count = pg_count;
+		if (!before || !map_find_pool(before, few->pools[i].id)) {
+			few->pools[i].pg_count = pg_count;
+			few->pools[i].object_shift = OBJECT_SHIFT;
+		}
 	return few;
 }
 
@@ -158,19 +164,21 @@ static void register_append(struct world *w, const struct map *map)
 {
 	struct sim_member *m = w->member;
 	struct epoch *e = &m->epochs[m->epoch_count];
+	const struct map *before = sim_member_map(w);
 
 	if (m->epoch_count == EPOCHS_MAX) {
 		world_fail(w, "more than %u epochs: the map never settles", EPOCHS_MAX);
 		return;
 	}
 	m->epoch_count++;
-	if (map->epoch == 1 && m->pg_count)
-		e->map = map_with_few_pgs(map, m->pg_count);
+	if (m->pg_count)
+		e->map = map_made_small(map, before, m->pg_count);
 	else
 		e->map = map_clone(map);
 	e->placement = placement_create(e->map);
 	map_encode(e->map, &e->bytes, &e->len);
 	w->stats.epochs++;
+	cover_map(w, before, e->map);
 	register_trace(w, e->map);
 }
 
@@ -311,7 +319,8 @@ static void lease_deliver(struct world *w, const struct member_turn *t)
 {
 	struct sim_node *n = w->nodes[t->node];
 	struct event ev = {.type = EV_LEASE,
-	                   .lease_until_ms = n->clock_ms + t->at_us / SIM_MS + w->profile.lease_ms};
+	                   .lease_until_ms =
+	                           sim_node_clock_ms(n, t->at_us) + w->profile.lease_ms};
 
 	while (w->member->drivers[t->node].next_epoch <= t->epoch_count)
 		if (!news_deliver(w, t->node, t->epoch_count) ||
@@ -433,6 +442,8 @@ static void proposal_arrives(struct world *w, void *arg)
 		register_append(w, t->map);
 		t->result = 0;
 		news_announce_all(w);
+	} else {
+		cover(w, BR_PROPOSAL_LOST);
 	}
 	world_after(w, notify_delay(w), proposal_over, t, turn_free);
 }

@@ -38,8 +38,8 @@ const struct placement *sim_member_placement(const struct world *w, uint32_t epo
 bool sim_member_is_register_map(const struct world *w, const struct map *map);
 /* The next epoch, whoever wants it (for tests of the checkers). */
 void sim_member_install(struct world *w, const struct map *map);
-/* PGs per pool in the first map, instead of what format chose: small clusters, few PGs. 0: as
- * they come. */
+/* PGs of each new pool, instead of what was proposed: small clusters, few PGs. 0: as they
+ * come. */
 void sim_member_set_pg_count(struct world *w, uint32_t pg_count);
 
 #endif

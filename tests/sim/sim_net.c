@@ -14,7 +14,7 @@ struct link {
 	bool cut;
 	bool lossy;          /* something was lost silently while it was cut */
 	uint32_t generation; /* of the connection; what was sent on an older one does not arrive */
-	uint64_t busy_until_us; /* arrival of the last message, for links that keep the order */
+	uint64_t busy_until_us; /* arrival of the last message */
 };
 
 /* A client's connection. */
@@ -28,7 +28,7 @@ struct sim_net {
 	uint32_t conn_count, conn_capacity;
 	struct conn *conns;                                 /* id - 1 is the index */
 	uint64_t of_client[SIM_MAX_CLIENTS][SIM_MAX_NODES]; /* open connection, or 0 */
-	uint32_t in_flight;
+	uint32_t in_flight, peak;
 };
 
 /* A message under way: as a value, or as the bytes that cross the network. */
@@ -63,9 +63,18 @@ void sim_net_destroy(struct sim_net *net)
 	free(net);
 }
 
-uint32_t sim_net_in_flight(const struct world *w)
+uint32_t sim_net_peak(const struct world *w)
 {
-	return w->net->in_flight;
+	return w->net->peak;
+}
+
+bool sim_net_any_cut(const struct world *w)
+{
+	for (uint32_t a = 0; a < SIM_ENDS; a++)
+		for (uint32_t b = 0; b < SIM_ENDS; b++)
+			if (w->net->link[a][b].cut)
+				return true;
+	return false;
 }
 
 bool sim_net_reaches(const struct world *w, uint32_t from, uint32_t to)
@@ -159,12 +168,14 @@ static uint64_t link_delay(struct world *w, struct link *link)
 	const struct sim_profile *f = &w->profile;
 	uint64_t delay = draw_skewed(w, f->delay_min_us, f->delay_max_us);
 
-	if (draw_chance(w, f->slow_ppm))
+	if (draw_chance(w, f->slow_ppm)) {
 		delay += draw_below(w, f->slow_max_us + 1);
-	if (f->fifo) {
-		delay = MAX(w->now_us + delay, link->busy_until_us) - w->now_us;
-		link->busy_until_us = w->now_us + delay;
+		w->stats.fault[FAULT_LATE]++;
 	}
+	if (f->fifo)
+		delay = MAX(w->now_us + delay, link->busy_until_us) - w->now_us;
+	w->stats.fault[FAULT_REORDER] += w->now_us + delay < link->busy_until_us;
+	link->busy_until_us = MAX(link->busy_until_us, w->now_us + delay);
 	return delay;
 }
 
@@ -182,7 +193,7 @@ static void packet_send(struct world *w, uint32_t from, uint32_t to, uint64_t co
 	p->msg = msg;
 	if (w->profile.codec)
 		packet_encode(w, p);
-	w->net->in_flight++;
+	w->net->peak = MAX(w->net->peak, ++w->net->in_flight);
 	world_after(w, link_delay(w, link), packet_deliver, p, packet_drop);
 }
 
@@ -198,15 +209,15 @@ void sim_net_send(struct world *w, uint32_t from, uint32_t to, uint64_t conn, st
 		msg_destroy(msg);
 		sim_net_reset(w, from, to);
 	} else if (draw_chance(w, f->reset_ppm)) {
-		w->stats.faults[FAULT_RESET]++;
+		w->stats.fault[FAULT_RESET]++;
 		msg_destroy(msg);
 		sim_net_reset(w, from, to);
 	} else if (draw_chance(w, f->silent_ppm)) {
-		w->stats.faults[FAULT_SILENT]++;
+		w->stats.fault[FAULT_SILENT]++;
 		msg_destroy(msg);
 	} else {
 		if (draw_chance(w, f->dup_ppm)) {
-			w->stats.faults[FAULT_DUPLICATE]++;
+			w->stats.fault[FAULT_DUPLICATE]++;
 			packet_send(w, from, to, conn, msg_clone(msg));
 		}
 		packet_send(w, from, to, conn, msg);

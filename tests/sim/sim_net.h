@@ -30,8 +30,9 @@ void sim_net_end_died(struct world *w, uint32_t end);
 void sim_net_cut(struct world *w, uint32_t from, uint32_t to);
 void sim_net_heal(struct world *w, uint32_t from, uint32_t to);
 void sim_net_heal_all(struct world *w);
+bool sim_net_any_cut(const struct world *w);
 bool sim_net_reaches(const struct world *w, uint32_t from, uint32_t to);
-/* Messages under way, for bounds. */
-uint32_t sim_net_in_flight(const struct world *w);
+/* Most messages under way at once, for bounds. */
+uint32_t sim_net_peak(const struct world *w);
 
 #endif

@@ -7,6 +7,7 @@
 
 #include "lib/base/math.h"
 #include "lib/base/mem.h"
+#include "tests/sim/cover.h"
 #include "tests/sim/sim_client.h"
 #include "tests/sim/sim_member.h"
 #include "tests/sim/sim_net.h"
@@ -74,7 +75,14 @@ bool sim_node_is_life(const struct world *w, uint32_t index, uint32_t life)
 
 uint64_t sim_node_now_ms(const struct world *w, const struct sim_node *n)
 {
-	return n->clock_ms + w->now_us / SIM_MS;
+	return sim_node_clock_ms(n, w->now_us);
+}
+
+uint64_t sim_node_clock_ms(const struct sim_node *n, uint64_t at_us)
+{
+	int64_t drift_us = (int64_t)at_us * n->drift_ppm / 1000000;
+
+	return n->clock_ms + (at_us + drift_us) / SIM_MS;
 }
 
 uint32_t sim_node_by_id(const struct world *w, uint64_t id)
@@ -113,13 +121,23 @@ bool sim_node_defer(struct world *w, uint32_t index, world_run *run, void *arg,
 
 /* ---- Effects ---- */
 
+/* Nobody waits for it: the answer to a question of ours. */
+static void operator_hears(struct world *w, struct msg *msg)
+{
+	if (msg->type == MSG_STATUS)
+		cover_status(w, msg);
+	msg_destroy(msg);
+}
+
 static void reply_carry_out(struct world *w, struct sim_node *n, uint64_t conn, struct msg *msg)
 {
 	uint32_t client = sim_net_client_of(w, n->index, conn);
 	bool final = msg->result == RES_OK || msg->result == RES_NOENT || msg->result == RES_EXISTS;
 
+	cover_answer(w, n->index, msg);
 	if (msg->type >= MSG_OBJ_READ && msg->type <= MSG_OBJ_CHECK && final &&
 	    !node_may_serve(n->core, sim_node_now_ms(w, n))) {
+		cover(w, BR_ASK_WITHHELD);
 		msg_destroy(msg); /* the lease ended while the answer was made */
 		return;
 	}
@@ -183,11 +201,21 @@ static void send_carry_out(struct world *w, struct sim_node *n, uint64_t to, str
 
 static void node_stop(struct world *w, struct sim_node *n);
 
+static void start_again(struct world *w, void *arg)
+{
+	struct sim_node *n = arg;
+
+	if (n->state == NODE_OFF)
+		sim_node_start(w, n->index);
+}
+
 static void exit_carry_out(struct world *w, struct sim_node *n, const char *text)
 {
 	world_trace(w, "n%u exits: %s", n->index, text);
 	sim_member_leave(w, n->index);
 	node_stop(w, n);
+	/* Its operator starts it again sooner or later. */
+	world_after(w, draw_skewed(w, 100 * SIM_MS, 10 * SIM_SECOND), start_again, n, NULL);
 }
 
 static void effect_carry_out(struct world *w, struct sim_node *n, struct effect *fx)
@@ -197,7 +225,10 @@ static void effect_carry_out(struct world *w, struct sim_node *n, struct effect 
 		send_carry_out(w, n, fx->to, fx->msg);
 		break;
 	case EFF_REPLY:
-		reply_carry_out(w, n, fx->to, fx->msg);
+		if (fx->to == SIM_OPERATOR_CONN)
+			operator_hears(w, fx->msg);
+		else
+			reply_carry_out(w, n, fx->to, fx->msg);
 		break;
 	case EFF_DISK:
 		disk_carry_out(w, n, fx->disk_job);
@@ -220,6 +251,7 @@ static void effects_carry_out(struct world *w, struct sim_node *n, struct effect
 {
 	const char *exit_text = NULL;
 
+	n->wide = MAX(n->wide, fx->count);
 	for (uint32_t i = 0; i < fx->count; i++) {
 		effect_carry_out(w, n, &fx->v[i]);
 		if (fx->v[i].type == EFF_EXIT)
@@ -254,7 +286,7 @@ void sim_node_event(struct world *w, uint32_t index, struct event *ev)
 
 	assert(n->state == NODE_RUNNING);
 	ev->now_ms = sim_node_now_ms(w, n);
-	ev->wall_s = SIM_WALL_START + w->now_us / SIM_SECOND;
+	ev->wall_s = SIM_WALL_START + w->now_us / SIM_SECOND + n->wall_offset_s;
 	effects_init(&fx);
 	node_step(n->core, ev, &fx);
 	epoch_check(w, n);
@@ -274,6 +306,7 @@ void sim_node_peer_msg(struct world *w, uint32_t index, uint32_t from, struct ms
 			(unsigned long long)msg->id, msg->epoch, msg->pool, msg->pg,
 			(unsigned long long)msg->oid, msg->shard, (unsigned long long)msg->version,
 			(unsigned long long)msg->base, wire_result_text(msg->result));
+	cover_peer_msg(w, index, msg);
 	sim_node_event(w, index, &ev);
 }
 
@@ -344,6 +377,8 @@ void sim_node_start(struct world *w, uint32_t index)
 		n->log = xcalloc(1, sizeof(*n->log));
 		*n->log = (struct log){LOG_LV_DEBUG, log_to_trace, n};
 	}
+	for (uint32_t i = 0; i < n->info.disk_count; i++)
+		sim_disk_restart(&n->disks[i]);
 	config.info = n->info;
 	config.log = n->log;
 	world_trace(w, "n%u starts, id %016llx", index, (unsigned long long)n->info.id);

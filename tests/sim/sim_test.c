@@ -11,49 +11,37 @@
 #include <stdlib.h>
 #include <cmocka.h>
 
-#include "tests/sim/scenario.h"
+#include "tests/sim/runner.h"
 
-enum { SEEDS = 300, CASES = 6 };
+/* With SF_QUICK (sanitizers): a tenth. */
+enum { SEEDS = 2000, SEEDS_QUICK = 200 };
 
-static uint32_t seed_run(uint64_t seed, const char *name)
+static uint64_t seeds_fail(uint64_t first, uint64_t last, uint64_t salt, uint64_t dropped)
 {
-	static struct scenario_result result;
-	struct scenario_options options = {.seed = seed};
+	static struct runner r;
 
-	scenario_run(&options, &result);
-	if (result.failed)
-		print_message("# seed %" PRIu64 "%s%s: %s\n", seed, *name ? " " : "", name,
-		              result.why);
-	return result.failed;
+	r = (struct runner){
+		.options = {.salt = salt, .dropped = dropped},
+		.first = first,
+		.last = last,
+		.jobs = runner_jobs(),
+		.shrink = true,
+	};
+	assert_int_equal(runner_run(&r), 0);
+	return r.failed;
 }
 
-static void seeds_run(uint32_t part)
+static void seeds_keep_every_promise(void **state)
 {
-	uint32_t failed = 0;
-
-	for (uint64_t seed = 1 + part; seed <= SEEDS; seed += CASES)
-		failed += seed_run(seed, "");
-	assert_int_equal(failed, 0);
+	assert_int_equal(seeds_fail(1, getenv("SF_QUICK") ? SEEDS_QUICK : SEEDS, 0, 0), 0);
 }
 
-#define SEEDS_CASE(n)                                                                              \
-	static void seeds_keep_every_promise_##n(void **state)                                     \
-	{                                                                                          \
-		seeds_run(n);                                                                      \
-	}
-SEEDS_CASE(0)
-SEEDS_CASE(1)
-SEEDS_CASE(2)
-SEEDS_CASE(3)
-SEEDS_CASE(4)
-SEEDS_CASE(5)
-
-/* Lines of "seed why"; # begins a comment. */
+/* Lines of "seed salt drop why"; # begins a comment. */
 static void seeds_that_once_failed_keep_every_promise(void **state)
 {
 	const char *top = getenv("srcdir");
 	char path[4096], line[512];
-	uint32_t failed = 0;
+	uint64_t failed = 0;
 	FILE *f;
 
 	snprintf(path, sizeof(path), "%s/tests/sim/scenarios", top ? top : ".");
@@ -61,11 +49,11 @@ static void seeds_that_once_failed_keep_every_promise(void **state)
 	if (!f)
 		skip();
 	while (fgets(line, sizeof(line), f)) {
-		char name[256] = "";
-		uint64_t seed;
+		uint64_t seed, salt, dropped;
 
-		if (line[0] != '#' && sscanf(line, "%" SCNu64 " %255[^\n]", &seed, name) >= 1)
-			failed += seed_run(seed, name);
+		if (line[0] != '#' &&
+		    sscanf(line, "%" SCNu64 " %" SCNu64 " %" SCNx64, &seed, &salt, &dropped) == 3)
+			failed += seeds_fail(seed, seed, salt, dropped);
 	}
 	fclose(f);
 	assert_int_equal(failed, 0);
@@ -75,7 +63,7 @@ static void a_seed_repeats_exactly(void **state)
 {
 	static struct scenario_result first, again;
 
-	for (uint64_t seed = 1; seed <= 10; seed++) {
+	for (uint64_t seed = 1; seed <= 20; seed++) {
 		struct scenario_options options = {.seed = seed};
 
 		scenario_run(&options, &first);
@@ -96,18 +84,44 @@ static void another_seed_is_another_run(void **state)
 	assert_true(first.trace_hash != other.trace_hash);
 }
 
+static void another_salt_is_another_course_of_the_same_plan(void **state)
+{
+	static struct scenario_result first, other;
+	struct scenario_options options = {.seed = 1};
+
+	scenario_run(&options, &first);
+	options.salt = 1;
+	scenario_run(&options, &other);
+	assert_true(first.trace_hash != other.trace_hash);
+	assert_int_equal(first.fault_count, other.fault_count);
+	for (uint32_t i = 0; i < first.fault_count; i++) {
+		assert_int_equal(first.faults[i].kind, other.faults[i].kind);
+		assert_int_equal(first.faults[i].at_us, other.faults[i].at_us);
+	}
+}
+
+static void what_is_dropped_does_not_happen(void **state)
+{
+	static struct scenario_result r;
+	struct scenario_options options = {.dropped = UINT64_MAX};
+
+	for (options.seed = 1; options.seed <= 5; options.seed++) {
+		scenario_run(&options, &r);
+		assert_false(r.failed);
+		assert_int_equal(r.stats.fault[FAULT_CRASH], 0);
+		assert_int_equal(r.stats.fault[FAULT_DUPLICATE], 0);
+	}
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_seed_repeats_exactly),
 		cmocka_unit_test(another_seed_is_another_run),
+		cmocka_unit_test(another_salt_is_another_course_of_the_same_plan),
+		cmocka_unit_test(what_is_dropped_does_not_happen),
 		cmocka_unit_test(seeds_that_once_failed_keep_every_promise),
-		cmocka_unit_test(seeds_keep_every_promise_0),
-		cmocka_unit_test(seeds_keep_every_promise_1),
-		cmocka_unit_test(seeds_keep_every_promise_2),
-		cmocka_unit_test(seeds_keep_every_promise_3),
-		cmocka_unit_test(seeds_keep_every_promise_4),
-		cmocka_unit_test(seeds_keep_every_promise_5),
+		cmocka_unit_test(seeds_keep_every_promise),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -6,6 +6,18 @@
 
 #include "lib/base/math.h"
 #include "lib/base/mem.h"
+#include "lib/place/place.h"
+
+/* One of those that are not of inodes. */
+static uint32_t pool_draw(struct world *w, const struct map *map)
+{
+	uint32_t pool;
+
+	do
+		pool = map->pools[draw_below(w, map->pool_count)].id;
+	while (pool == POOL_META);
+	return pool;
+}
 
 void workload_create(struct world *w, const struct map *map, uint32_t objects)
 {
@@ -17,16 +29,20 @@ void workload_create(struct world *w, const struct map *map, uint32_t objects)
 		struct sim_object *o = &load->objects[i];
 		const struct map_pool *pool;
 
-		o->pool = draw_below(w, 3) ? POOL_DATA : POOL_META;
-		o->oid = o->pool == POOL_DATA ? volume | i
-		                              : 8ull << 60 | (volume + ((uint64_t)i << 32));
+		o->pool = draw_below(w, 3) ? pool_draw(w, map) : POOL_META;
+		o->oid = o->pool == POOL_META ? 8ull << 60 | (volume + ((uint64_t)i << 32))
+		                              : volume | i;
 		pool = map_find_pool(map, o->pool);
-		cells_draw(&o->cells, &w->prng, pool->k, 1u << pool->object_shift);
+		o->pg = place_pg_of(pool, o->oid);
+		o->begin_only = pool->k == 1 && draw_below(w, 8);
+		cells_draw(&o->cells, &w->prng, pool->k,
+		           o->begin_only ? 1u << 17 : 1u << pool->object_shift);
 	}
 	load->object_count = objects;
 	for (uint32_t i = 0; i < SIM_MAX_CLIENTS; i++)
 		load->reader_ppm[i] = draw_below(w, 3) ? 0 : 900000;
 	load->sleep_ppm = draw_below(w, 2) ? 0 : 30000;
+	load->check_ppm = draw_below(w, 2) ? 0 : draw_below(w, 60000);
 	w->workload = load;
 }
 
@@ -48,7 +64,7 @@ uint64_t workload_pause_us(struct world *w)
 {
 	const struct workload *load = w->workload;
 
-	if (load->final)
+	if (load->final || load->scrub)
 		return 0;
 	/* Who sleeps has an old map when it wakes, and trusts it. */
 	return draw_skewed(w, 0, load->pause_max_us) +
@@ -61,6 +77,8 @@ static enum op_type type_draw(struct world *w, uint32_t client)
 
 	if (draw_chance(w, w->workload->reader_ppm[client]))
 		return OP_READ;
+	if (draw_chance(w, w->workload->check_ppm))
+		return draw_below(w, 3) ? OP_CHECK : OP_LIST;
 	if (r < 38)
 		return OP_WRITE;
 	if (r < 76)
@@ -94,7 +112,9 @@ static void op_draw(struct world *w, uint32_t client, struct op_record *op)
 	op->type = type_draw(w, client);
 	op->object = draw_below(w, load->object_count);
 	c = &load->objects[op->object].cells;
-	if (op->type == OP_STAT || op->type == OP_DELETE || draw_chance(w, load->big_ppm))
+	if (op->type == OP_STAT || op->type == OP_DELETE || op->type == OP_CHECK ||
+	    op->type == OP_LIST ||
+	    (!load->objects[op->object].begin_only && draw_chance(w, load->big_ppm)))
 		op->count = c->count;
 	else
 		cells_choose(w, c, op);
@@ -105,11 +125,13 @@ uint32_t workload_begin(struct world *w, uint32_t client)
 	struct workload *load = w->workload;
 	struct op_record *op;
 
-	if (!load || (load->final ? load->final_next == load->object_count : load->ops_left == 0))
+	bool asked = load && (load->final || load->scrub);
+
+	if (!load || (asked ? load->final_next == load->object_count : load->ops_left == 0))
 		return UINT32_MAX;
 	op = history_add(&load->history);
-	if (load->final) {
-		op->type = OP_READ;
+	if (asked) {
+		op->type = load->scrub ? OP_CHECK : OP_READ;
 		op->object = load->final_next++;
 		op->count = load->objects[op->object].cells.count;
 	} else {
@@ -117,6 +139,8 @@ uint32_t workload_begin(struct world *w, uint32_t client)
 		op_draw(w, client, op);
 	}
 	op->client = client;
+	op->pool = load->objects[op->object].pool;
+	op->pg = load->objects[op->object].pg;
 	op->stamp = op->type == OP_WRITE || op->type == OP_CREATE ? ++load->last_stamp : 0;
 	op->began = ++w->moment;
 	return load->history.count - 1;

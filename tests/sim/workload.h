@@ -10,9 +10,10 @@
 enum { SIM_MAX_OBJECTS = 16 };
 
 struct sim_object {
-	uint32_t pool;
+	uint32_t pool, pg;
 	uint64_t oid;
 	struct cells cells;
+	bool begin_only; /* the cells do not reach the object's end: cheaper */
 };
 
 struct workload {
@@ -27,6 +28,8 @@ struct workload {
 	uint64_t last_stamp;
 	uint32_t final_next; /* the next object of the final reads */
 	bool final;          /* the final reads are under way */
+	bool scrub;          /* before them: every object is checked and repaired */
+	uint32_t check_ppm;  /* operations that check an object or list a PG */
 	struct history history;
 };
 

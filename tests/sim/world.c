@@ -10,21 +10,6 @@
 #include "lib/base/math.h"
 #include "lib/base/mem.h"
 
-const char *const sim_fault_name[FAULT_KINDS] = {
-	[FAULT_CRASH] = "crash",
-	[FAULT_POWER_CUT] = "power cut",
-	[FAULT_PAUSE] = "pause",
-	[FAULT_PARTITION] = "partition",
-	[FAULT_RESET] = "reset",
-	[FAULT_SILENT] = "silent loss",
-	[FAULT_DUPLICATE] = "duplicate",
-	[FAULT_DISK_FAIL] = "disk failure",
-	[FAULT_NODE_LOST] = "node lost",
-	[FAULT_LATE_JOIN] = "late join",
-	[FAULT_CLIENT_GONE] = "client gone",
-	[FAULT_ROT] = "bit rot",
-};
-
 struct world_item {
 	uint64_t at_us, sequence;
 	world_run *run;
@@ -32,7 +17,7 @@ struct world_item {
 	void (*drop)(void *arg);
 };
 
-struct world *world_create(uint64_t seed, bool trace)
+struct world *world_create(uint64_t seed, bool trace, struct buf_pool *pool)
 {
 	struct world *w = xcalloc(1, sizeof(*w));
 
@@ -40,7 +25,8 @@ struct world *world_create(uint64_t seed, bool trace)
 	w->trace = trace;
 	w->trace_hash = hash64(seed);
 	prng_init(&w->prng, seed);
-	w->pool = buf_pool_create(4 << 20);
+	w->pool = pool ? pool : buf_pool_create(4 << 20);
+	w->pool_borrowed = pool;
 	return w;
 }
 
@@ -48,7 +34,8 @@ void world_destroy(struct world *w)
 {
 	assert(w->queue_count == 0);
 	free(w->queue);
-	buf_pool_destroy(w->pool);
+	if (!w->pool_borrowed)
+		buf_pool_destroy(w->pool);
 	free(w);
 }
 

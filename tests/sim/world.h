@@ -7,6 +7,7 @@
 
 #include "lib/base/buf.h"
 #include "lib/base/prng.h"
+#include "tests/sim/stats.h"
 
 /*
  * One simulated run: virtual time, one queue of things to happen, ordered by (time, sequence),
@@ -51,34 +52,13 @@ struct sim_profile {
 	/* disks */
 	uint32_t disk_min_us, disk_max_us, sync_us;
 	bool reads_overtake;
+	uint32_t list_page; /* entries of one page of a listing, at most; 0: no limit */
 	/* membership */
 	uint32_t ping_ms, lease_ms, session_ms, notify_max_us;
 	/* computations */
 	uint32_t compute_max_us;
-};
-
-enum sim_fault {
-	FAULT_CRASH,
-	FAULT_POWER_CUT,
-	FAULT_PAUSE,
-	FAULT_PARTITION,
-	FAULT_RESET,
-	FAULT_SILENT,
-	FAULT_DUPLICATE,
-	FAULT_DISK_FAIL,
-	FAULT_NODE_LOST,
-	FAULT_LATE_JOIN,
-	FAULT_CLIENT_GONE,
-	FAULT_ROT,
-	FAULT_KINDS,
-};
-extern const char *const sim_fault_name[FAULT_KINDS];
-
-struct sim_stats {
-	uint64_t events, messages, disk_jobs, epochs;
-	uint64_t ops_ok, ops_open, retries;
-	uint64_t faults[FAULT_KINDS];
-	uint64_t undecided; /* objects whose history was too tangled to check */
+	/* clocks: a node's runs faster or slower by up to this */
+	uint32_t drift_ppm;
 };
 
 struct world_item; /* one entry of the queue */
@@ -99,6 +79,7 @@ struct world {
 	struct sim_profile profile;
 	struct sim_stats stats;
 	struct buf_pool *pool;
+	bool pool_borrowed;
 	uint32_t node_count;
 	struct sim_node *nodes[SIM_MAX_NODES];
 	uint32_t client_count;
@@ -108,7 +89,8 @@ struct world {
 	struct workload *workload;
 };
 
-struct world *world_create(uint64_t seed, bool trace);
+/* pool: borrowed; NULL: its own. */
+struct world *world_create(uint64_t seed, bool trace, struct buf_pool *pool);
 /* Frees the queue and what its entries carry; the parts must have been freed before. */
 void world_destroy(struct world *w);
 

@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Whether a fault keeps to what a healthy cluster must survive (README.md). */
+#include "lib/place/map.h"
+#include "lib/place/place.h"
+#include "tests/sim/check.h"
+#include "tests/sim/fault.h"
+#include "tests/sim/sim_member.h"
+#include "tests/sim/sim_net.h"
+#include "tests/sim/sim_node.h"
+#include "tests/sim/workload.h"
+
+/* Every node that is not lost for good is there and has nothing to do; every shard is where it
+ * should be, at its version, and sound. */
+static bool all_whole(struct world *w)
+{
+	char why[CHECK_WHY_LEN];
+
+	return sim_nodes_at_rest(w) && check_clean(w, why) == 0 && check_sound(w, why) == 0;
+}
+
+static uint32_t usable_disks(const struct sim_node *n, uint32_t without)
+{
+	uint32_t count = 0;
+
+	for (uint32_t i = 0; i < n->info.disk_count; i++)
+		count += i != without && !n->disks[i].failed && !n->disks[i].taken_out;
+	return n->state == NODE_GONE ? 0 : count;
+}
+
+/* Places for slots that are left without this disk, or node. */
+static bool enough_left(const struct world *w, const struct fault_plan *plan, uint32_t node,
+                        uint32_t disk)
+{
+	uint32_t left = 0;
+
+	for (uint32_t i = 0; i < w->node_count; i++) {
+		uint32_t usable;
+
+		if (i == node && disk == UINT32_MAX)
+			continue;
+		usable = usable_disks(w->nodes[i], i == node ? disk : UINT32_MAX);
+		left += plan->same_node_ok ? usable : usable > 0;
+	}
+	return left >= plan->min_nodes;
+}
+
+bool budget_loss(struct world *w, struct fault_plan *plan, uint32_t node, uint32_t disk)
+{
+	char why[CHECK_WHY_LEN];
+
+	if (!plan->losses_left || !enough_left(w, plan, node, disk) ||
+	    (plan->same_node_ok && disk == UINT32_MAX))
+		return false;
+	if (plan->burst && w->now_us == plan->burst_until_us) {
+		plan->burst--;
+	} else if (all_whole(w)) {
+		/* As many at once as there is redundancy. */
+		plan->burst = draw_below(w, plan->m);
+		plan->burst_until_us = w->now_us;
+	} else if (plan->hurt || check_sound(w, why)) {
+		return false;
+	}
+	plan->hurt = true;
+	plan->losses_left--;
+	return true;
+}
+
+bool budget_lie(struct world *w, struct fault_plan *plan)
+{
+	if (!plan->losses_left || sim_net_any_cut(w) || !all_whole(w))
+		return false;
+	plan->losses_left--;
+	plan->hurt = plan->lying = true;
+	return true;
+}
+
+bool budget_rot(struct world *w, struct fault_plan *plan, uint32_t pool, uint64_t oid)
+{
+	if (plan->hurt && !all_whole(w))
+		return false;
+	plan->hurt = false;
+	return !check_object_rot(w, pool, oid);
+}
+
+bool budget_away(struct world *w, struct fault_plan *plan)
+{
+	if (plan->lying && !all_whole(w))
+		return false;
+	plan->lying = false;
+	return true;
+}
