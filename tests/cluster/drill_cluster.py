@@ -80,7 +80,7 @@ class Node:
     def command(self):
         dirs = ','.join([self.dir] + [d.path for d in self.order])
         return [*self.drill.net.enter(self.index), *self.drill.wrap(self), program('sheep/sheep'), '-f',
-                '-p', str(self.drill.port), '-b', self.address, '-l', 'level=%s,dst=stdout' % self.drill.log_level,
+                '-p', str(self.drill.port), '-b', self.address, '-V', '1', '-l', 'level=%s,dst=stdout' % self.drill.log_level,
                 '-c', 'local:' + os.path.join(self.drill.dir, 'member'), dirs]
 
     def environment(self):

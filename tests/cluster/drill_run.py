@@ -117,7 +117,7 @@ class Drill:
         self.active, self.dirty = [], set()
         self.destroyed = self.check_wanted = False
         self.faults, self.errors_injected = {}, 0
-        self.problems = []
+        self.problems, self.longest = [], 0
         self.interrupted = False
         self.started = time.monotonic()
         self.events = open(os.path.join(self.logs, 'events'), 'a')
@@ -213,6 +213,14 @@ class Drill:
         if self.churn.wrong:
             raise Failed(self.churn.wrong[0])
 
+    def note_waits(self):
+        """Operations that wait longer than any before."""
+        for load in self.loads:
+            longest = load.stats().get('longest_op_s', 0)
+            if longest >= max(5, self.longest + 2):
+                self.longest = longest
+                self.say('an operation on volume %s waits, or has waited, for %.1f s' % (load.name, longest))
+
     def may_begin(self, fault):
         busy = {i for f in self.active for i in f.victims}
         touched = busy | set(fault.victims)
@@ -246,8 +254,10 @@ class Drill:
 
     def is_clean(self, since):
         latest = self.monitor.latest
+        # A disk that was replaced may still be listed as failed.
         return (latest is not None and latest[0] >= since and latest[1]['health'].lower() == 'ok' and
-                latest[1]['nodes']['up'] == len(self.nodes) and latest[1]['disks']['failed'] == 0)
+                latest[1]['nodes']['up'] == len(self.nodes) and
+                latest[1]['disks']['up'] == len(self.nodes) * self.disks)
 
     def wait_clean(self):
         begun = time.monotonic()
@@ -292,9 +302,12 @@ class Drill:
         acts = drill_faults.schedule(self.options.seed, len(self.nodes), self.kinds())
         end = time.monotonic() + 60 * self.options.minutes
         gap, fault = next(acts)
-        due = time.monotonic() + 2
+        due, look = time.monotonic() + 2, 0
         while time.monotonic() < end:
             self.check_all()
+            if time.monotonic() >= look:
+                self.note_waits()
+                look = time.monotonic() + 2
             self.heal_due()
             if time.monotonic() >= due and self.may_begin(fault):
                 self.begin(fault)
