@@ -170,7 +170,7 @@ struct sf_node {
 struct sf_disk {
 	uint64_t id, node;
 	uint32_t weight;
-	bool up, failed, known; /* known: the figures below come from its node */
+	bool up, failed, lost, known; /* lost: given up by an operator; known: the figures below come from its node */
 	char path[256];
 	uint64_t size_bytes, used_bytes, avail_bytes, live_bytes, checksum_errors;
 };
@@ -179,12 +179,15 @@ struct sf_pool {
 	struct sf_redundancy redundancy;
 	uint32_t pg_count, object_shift;
 };
+#define SF_SCRUB_NEVER UINT32_MAX
 struct sf_map {
 	bool formatted;
 	uint32_t epoch;
 	uint64_t cluster_id, created_s, changed_s;
 	bool recovery_enabled, shutting_down;
 	uint32_t grace_ms;
+	uint32_t min_live_extra;   /* writes need k + this many parts alive */
+	uint32_t scrub_interval_s; /* SF_SCRUB_NEVER: not by itself */
 	uint32_t node_count, pool_count; /* nodes sorted by address and port */
 	struct sf_node *nodes;
 	struct sf_pool *pools;
@@ -209,6 +212,13 @@ int sf_format(struct sf_cluster *cluster, const struct sf_format_options *option
 int sf_shutdown(struct sf_cluster *cluster);
 int sf_set_recovery(struct sf_cluster *cluster, bool enabled);
 int sf_set_grace(struct sf_cluster *cluster, uint32_t grace_ms);
+/* Writes go on while k + extra parts of an object are alive. 1 unless told otherwise; 0: with none to
+ * spare, so that one more disk that dies then loses what was just written. */
+int sf_set_min_live(struct sf_cluster *cluster, uint32_t extra);
+/* How often every object is verified: seconds, or SF_SCRUB_NEVER. */
+int sf_scrub_set_interval(struct sf_cluster *cluster, uint32_t interval_s);
+/* Verifies all now. Returns at once; sf_status tells how far it is. */
+int sf_scrub_start(struct sf_cluster *cluster);
 int sf_node_kill(struct sf_cluster *cluster, uint64_t node);
 
 /* Everything an operator asks: gathered from all living nodes at once. */
@@ -222,6 +232,53 @@ enum sf_health {
 };
 const char *sf_health_word(enum sf_health health);
 enum { SF_MAX_REDUNDANCY = 17 };
+/* What needs an operator, by name. */
+enum sf_trouble_kind {
+	SF_TROUBLE_DOWN,      /* a placement group serves nothing until one of these disks is back */
+	SF_TROUBLE_LOST,      /* an object: too few of its parts are left anywhere; reading it fails */
+	SF_TROUBLE_UNFOUND,   /* an object: waits for parts that only these disks may have */
+	SF_TROUBLE_UNDECIDED, /* an object: its parts contradict each other, all with good checksums */
+};
+struct sf_trouble {
+	enum sf_trouble_kind kind;
+	uint32_t pool, pg;
+	uint64_t oid, version;       /* of an object; 0 for a placement group */
+	uint32_t have, need, shards; /* parts there, parts needed to read, parts in all */
+	uint32_t since_epoch; /* DOWN: only those disks may have changes made since; 0: not known */
+	uint32_t disk_count;
+	uint64_t *disks;
+	uint32_t volume_id;
+	char volume[SF_NAME_MAX + 1]; /* "": not known now */
+	bool is_inode;                /* the volume's description or map, not its data */
+	uint64_t offset, length;      /* bytes of the volume (of its inode) */
+};
+struct sf_troubles {
+	uint32_t epoch;
+	uint32_t silent; /* nodes that gave no answer: theirs are not in the list */
+	size_t count;
+	struct sf_trouble *v; /* by kind, then by object */
+};
+int sf_troubles_get(struct sf_cluster *cluster, struct sf_troubles **ret);
+void sf_troubles_free(struct sf_troubles *troubles); /* NULL is fine */
+/*
+ * Gives up disks that are not up, for good: nothing waits for what they hold any more, and they are never used again
+ * (emptied, a disk is a new one). Placement groups that waited for them serve again from what is
+ * left: changes that only these disks had are undone; objects of which too few parts are left are lost.
+ * epoch: of the list that was looked at; -EPERM when the cluster has changed since.
+ */
+int sf_give_up(struct sf_cluster *cluster, uint32_t epoch, const uint64_t *disks, uint32_t count);
+
+/* Counts since the daemons started. */
+struct sf_scrub {
+	uint32_t interval_s; /* SF_SCRUB_NEVER */
+	uint32_t running;    /* nodes at it now */
+	uint32_t behind;     /* nodes that do not have the newest map yet, or did not answer */
+	uint32_t pgs_due, pgs_never;
+	uint64_t oldest_s, newest_s; /* when the PGs were scrubbed; 0: none yet */
+	uint64_t objects, missing, damaged, stale, leftover, wrong, repaired;
+	uint64_t undecided; /* now */
+};
+
 struct sf_node_progress {
 	uint64_t node;
 	bool recovering;
@@ -238,6 +295,7 @@ struct sf_status {
 	/* Objects by how many more failures they survive; [0]: none. */
 	uint64_t objects_by_redundancy[SF_MAX_REDUNDANCY];
 	uint64_t objects_unfound;
+	uint64_t objects_lost; /* of those: for good */
 	uint32_t min_redundancy;                 /* the smallest r with an object in it */
 	uint64_t objects_missing, bytes_missing; /* still to rebuild */
 	uint64_t objects_blocked; /* of those missing: the disk that should take the shard is full */
@@ -249,6 +307,9 @@ struct sf_status {
 	struct sf_disk *disks;
 	uint32_t node_count;
 	struct sf_node_progress *nodes;
+	struct sf_scrub scrub;
+	uint32_t min_live_extra;
+	struct sf_troubles troubles; /* the first few; sf_troubles_get has all */
 	char advice[512]; /* what to do next; "" when all is well */
 };
 int sf_status_get(struct sf_cluster *cluster, struct sf_status **ret);

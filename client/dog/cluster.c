@@ -9,6 +9,7 @@
 #include "client/dog/check.h"
 #include "client/dog/dog.h"
 #include "client/dog/json.h"
+#include "client/dog/recover.h"
 #include "client/dog/text.h"
 
 /* ---- format ---- */
@@ -111,7 +112,7 @@ static enum sf_health health_get(struct dog *dog)
 
 static void info_pools(const struct sf_map *map)
 {
-	char copies[16];
+	char copies[32];
 
 	for (uint32_t i = 0; i < map->pool_count; i++) {
 		const struct sf_pool *p = &map->pools[i];
@@ -121,6 +122,12 @@ static void info_pools(const struct sf_map *map)
 		       copies, p->pg_count, p->object_shift);
 	}
 	printf("Grace period: %u.%u s\n", map->grace_ms / 1000, map->grace_ms % 1000 / 100);
+	if (map->scrub_interval_s == SF_SCRUB_NEVER)
+		printf("Scrub: never by itself\n");
+	else
+		printf("Scrub: every %s\n", scrub_interval_text(map->scrub_interval_s, copies));
+	if (map->min_live_extra == 1)
+		printf("Writes need: k+1 parts alive\n");
 }
 
 static void info_epoch(const struct dog *dog, const struct sf_map *map)
@@ -193,6 +200,9 @@ static int cluster_info(struct dog *dog, int argc, char **argv)
 			printf("%llu\n", (unsigned long long)map->created_s);
 		else
 			printf("\nCluster created at %s\n", ctime_r(&t, created) ? created : "?\n");
+		if (map->min_live_extra != 1 && !dog->raw)
+			printf("Writes need: k+%u parts alive%s\n\n", map->min_live_extra,
+			       map->min_live_extra ? "" : ", none to spare (min-live k)");
 		if (dog->verbose && !dog->raw) {
 			info_pools(map);
 			putchar('\n');
@@ -217,39 +227,69 @@ static int cluster_shutdown(struct dog *dog, int argc, char **argv)
 	return err < 0 ? dog_fail(err, "shut the cluster down") : DOG_OK;
 }
 
-static int cluster_recover(struct dog *dog, int argc, char **argv)
-{
-	bool enable = strcmp(argv[0], "enable") == 0;
-	int code, err;
-
-	if (strcmp(argv[0], "force") == 0)
-		return dog_usage("dog cluster recover force: not available in this version");
-	if (!enable && strcmp(argv[0], "disable") != 0)
-		return dog_usage("dog cluster recover takes enable or disable");
-	code = dog_connect(dog);
-	if (code)
-		return code;
-	err = sf_set_recovery(dog->cluster, enable);
-	if (err < 0)
-		return dog_fail(err, "%s recovery", argv[0]);
-	printf("Cluster recovery: %s\n", argv[0]);
-	return DOG_OK;
-}
-
-static int cluster_set(struct dog *dog, int argc, char **argv)
+static int set_grace(struct dog *dog, const char *value)
 {
 	uint32_t ms;
 	int code, err;
 
-	if (strcmp(argv[0], "grace") != 0)
-		return dog_usage("'%.40s' is no setting of a cluster; there is: grace", argv[0]);
-	if (text_parse_duration_ms(argv[1], &ms) < 0 || ms == 0)
-		return dog_usage("'%.40s' is no time: give 500ms, 10s, 5m, 2h", argv[1]);
+	if (text_parse_duration_ms(value, &ms) < 0 || ms == 0)
+		return dog_usage("'%.40s' is no time: give 500ms, 10s, 5m, 2h", value);
 	code = dog_connect(dog);
 	if (code)
 		return code;
 	err = sf_set_grace(dog->cluster, ms);
 	return err < 0 ? dog_fail(err, "set the grace period") : DOG_OK;
+}
+
+/* "k", "k+1", ... */
+static int set_min_live(struct dog *dog, const char *value)
+{
+	uint64_t extra = 0;
+	int code, err;
+
+	if (value[0] != 'k' ||
+	    (value[1] && (value[1] != '+' || text_parse_number(value + 2, 16, &extra) < 0)))
+		return dog_usage("'%.40s' is no number of parts: give k, k+1 (the default), k+2, ...",
+		                 value);
+	code = dog_connect(dog);
+	if (code)
+		return code;
+	err = sf_set_min_live(dog->cluster, (uint32_t)extra);
+	if (err < 0)
+		return dog_fail(err, "set the number of parts that writes need");
+	if (extra == 0)
+		fprintf(stderr,
+		        "Warning: writes are now acknowledged when only as many parts as are needed to read "
+		        "them are alive.\nWhat is written then is lost with the next disk that dies. "
+		        "dog cluster set min-live k+1 ends this.\n");
+	return DOG_OK;
+}
+
+static int set_scrub(struct dog *dog, const char *value)
+{
+	bool never = strcmp(value, "never") == 0;
+	uint32_t ms = 0;
+	int code, err;
+
+	if (!never && (text_parse_duration_ms(value, &ms) < 0 || ms < 1000))
+		return dog_usage("'%.40s' is no interval: give 14d, 12h or never", value);
+	code = dog_connect(dog);
+	if (code)
+		return code;
+	err = sf_scrub_set_interval(dog->cluster, never ? SF_SCRUB_NEVER : ms / 1000);
+	return err < 0 ? dog_fail(err, "set the scrub's interval") : DOG_OK;
+}
+
+static int cluster_set(struct dog *dog, int argc, char **argv)
+{
+	if (strcmp(argv[0], "grace") == 0)
+		return set_grace(dog, argv[1]);
+	if (strcmp(argv[0], "min-live") == 0)
+		return set_min_live(dog, argv[1]);
+	if (strcmp(argv[0], "scrub") == 0)
+		return set_scrub(dog, argv[1]);
+	return dog_usage("'%.40s' is no setting of a cluster; there are: grace, min-live, scrub",
+	                 argv[0]);
 }
 
 static int cluster_check(struct dog *dog, int argc, char **argv)
@@ -290,11 +330,26 @@ static const struct dog_verb verbs[] = {
           {'f', "force", NULL, "do not ask before a formatted cluster is wiped"}}},
 	{"info", "", "status, and the nodes of every epoch", 0, 0, cluster_info, {{0}}},
 	{"shutdown", "", "stop all nodes in order", 0, 0, cluster_shutdown, {{0}}},
-	{"recover", "enable|disable", "switch rebuilding on or off", 1, 1, cluster_recover, {{0}}},
+	{"recover",
+         "enable|disable|list|force",
+         "switch rebuilding on or off; list what is down or lost; give up disks that will not come back",
+         1,
+         1,
+         cluster_recover,
+         {{'f', "force", NULL, "with force: do not ask before disks are given up"}}},
 	{"check", "", "verify and repair every volume", 0, 0, cluster_check, {{0}}},
+	{"scrub",
+         "[status|start]",
+         "how far the verification of all data is, what it found; start one now",
+         0,
+         1,
+         cluster_scrub,
+         {{'w', "wait", "SECONDS",
+           "until all that is due was verified; exit code 1 when the time is over"}}},
 	{"set",
-         "grace TIME",
-         "how long a node may be away before its data are rebuilt: 10s, 5m",
+         "grace TIME | min-live k[+N] | scrub TIME|never",
+         "how long a node may be away before its data are rebuilt (10s, 5m); how many parts of k+m must be "
+         "alive for writes (k+1); how often all data are verified (14d)",
          2,
          2,
          cluster_set,

@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "client/dog/dog.h"
+#include "client/dog/recover.h"
 
 static json_t *hex(uint64_t id)
 {
@@ -57,9 +58,9 @@ json_t *json_node(uint32_t id, const struct sf_node *n)
 
 json_t *json_disk(const struct sf_disk *d)
 {
-	json_t *value = json_pack("{s:o, s:o, s:b, s:b, s:b, s:o}", "disk", hex(d->id), "node",
-	                          hex(d->node), "up", d->up, "failed", d->failed, "known", d->known,
-	                          "weight", number(d->weight));
+	json_t *value = json_pack("{s:o, s:o, s:b, s:b, s:b, s:b, s:o}", "disk", hex(d->id), "node",
+	                          hex(d->node), "up", d->up, "failed", d->failed, "lost", d->lost,
+	                          "known", d->known, "weight", number(d->weight));
 
 	if (d->known)
 		json_object_update_new(
@@ -92,12 +93,15 @@ json_t *json_map(const struct sf_map *map)
 
 	for (uint32_t i = 0; i < map->node_count; i++)
 		json_array_append_new(nodes, json_node(i, &map->nodes[i]));
-	return json_pack("{s:b, s:o, s:o, s:o, s:o, s:b, s:b, s:o, s:o, s:o}", "formatted",
+	return json_pack("{s:b, s:o, s:o, s:o, s:o, s:b, s:b, s:o, s:o, s:o, s:o, s:o}", "formatted",
 	                 map->formatted, "epoch", number(map->epoch), "cluster",
 	                 hex(map->cluster_id), "created", number(map->created_s), "changed",
 	                 number(map->changed_s), "recovery_enabled", map->recovery_enabled,
 	                 "shutting_down", map->shutting_down, "grace_ms", number(map->grace_ms),
-	                 "nodes", nodes, "pools", map_pools(map));
+	                 "nodes", nodes, "pools", map_pools(map), "min_live_extra",
+	                 number(map->min_live_extra), "scrub_interval_s",
+	                 map->scrub_interval_s == SF_SCRUB_NEVER ? json_null()
+	                                                         : number(map->scrub_interval_s));
 }
 
 static json_t *status_redundancy(const struct sf_status *s)
@@ -133,8 +137,8 @@ json_t *json_status(const struct sf_status *s)
 	for (uint32_t i = 0; i < s->disk_count; i++)
 		json_array_append_new(disks, json_disk(&s->disks[i]));
 	return json_pack("{s:s, s:s, s:o, s:{s:i, s:i, s:i, s:i}, s:{s:i, s:i, s:i, s:i, s:o},"
-	                 " s:{s:i, s:i, s:i, s:i, s:i, s:i, s:i}, s:{s:o, s:o, s:i}, s:o,"
-	                 " s:{s:o, s:o, s:o}}",
+	                 " s:{s:i, s:i, s:i, s:i, s:i, s:i, s:i}, s:{s:o, s:o, s:o, s:i}, s:o,"
+	                 " s:{s:o, s:o, s:o}, s:o, s:o, s:i}",
 	                 "health", sf_health_word(s->health), "advice", s->advice, "epoch",
 	                 number(s->epoch), "nodes", "total", (int)s->nodes_total, "up",
 	                 (int)s->nodes_up, "out", (int)s->nodes_out, "silent", (int)s->nodes_silent,
@@ -144,10 +148,12 @@ json_t *json_status(const struct sf_status *s)
 	                 "degraded", (int)s->pgs_degraded, "recovering", (int)s->pgs_recovering,
 	                 "peering", (int)s->pgs_peering, "halted", (int)s->pgs_halted, "down",
 	                 (int)s->pgs_down, "objects", "by_remaining_redundancy",
-	                 status_redundancy(s), "unfound", number(s->objects_unfound),
-	                 "min_redundancy", (int)s->min_redundancy, "recovery", status_recovery(s),
+	                 status_redundancy(s), "unfound", number(s->objects_unfound), "lost",
+	                 number(s->objects_lost), "min_redundancy", (int)s->min_redundancy, "recovery", status_recovery(s),
 	                 "space", "size", number(s->size_bytes), "used", number(s->used_bytes),
-	                 "avail", number(s->avail_bytes));
+	                 "avail", number(s->avail_bytes), "scrub", json_scrub(&s->scrub),
+	                 "troubles", json_troubles(&s->troubles), "min_live_extra",
+	                 (int)s->min_live_extra);
 }
 
 json_t *json_location(const struct sf_object_location *l)

@@ -14,6 +14,9 @@ client_dog_dog_SOURCES = \
 	client/dog/node_view.h \
 	client/dog/progress.c \
 	client/dog/progress.h \
+	client/dog/recover.c \
+	client/dog/recover.h \
+	client/dog/scrub.c \
 	client/dog/status.c \
 	client/dog/text.c \
 	client/dog/text.h \

@@ -6,9 +6,10 @@
 
 #include "client/dog/dog.h"
 #include "client/dog/json.h"
+#include "client/dog/recover.h"
 #include "client/dog/text.h"
 
-enum { POLL_MS = 200, WAIT_MAX_S = 7 * 24 * 3600 };
+enum { POLL_MS = 200, WAIT_MAX_S = 7 * 24 * 3600, DISKS_SHOWN = 4 };
 
 static unsigned long long ull(uint64_t n)
 {
@@ -36,9 +37,11 @@ static void objects_print(const struct sf_status *s)
 		else
 			printf("    %-4u    %llu\n", r, ull(s->objects_by_redundancy[r]));
 	}
-	if (s->objects_unfound > 0)
-		printf("    unfound %llu\n", ull(s->objects_unfound));
-	else if (!any)
+	if (s->objects_unfound > s->objects_lost)
+		printf("    unfound %llu\n", ull(s->objects_unfound - s->objects_lost));
+	if (s->objects_lost > 0)
+		printf("    lost    %llu\n", ull(s->objects_lost));
+	if (!any && s->objects_unfound == 0)
 		printf("    there are no objects\n");
 	if (any && s->objects_unfound == 0)
 		printf("    Any object survives %u more failure%s.\n", s->min_redundancy,
@@ -64,7 +67,33 @@ static void recovery_print(const struct sf_status *s)
 	printf("\n");
 }
 
-static void status_print(const struct sf_status *s)
+/* The first few by name, with the disks that they wait for. */
+static void troubles_print(const struct sf_status *s, const struct sf_map *map)
+{
+	uint64_t all = s->objects_unfound + s->scrub.undecided + s->pgs_down;
+
+	if (s->troubles.count == 0)
+		return;
+	printf("In need of help:\n");
+	for (size_t i = 0; i < s->troubles.count; i++) {
+		const struct sf_trouble *t = &s->troubles.v[i];
+
+		printf("    ");
+		trouble_print(t);
+		for (uint32_t d = 0; d < t->disk_count && d < DISKS_SHOWN; d++) {
+			printf("%s", d ? ", " : "; waits for ");
+			disk_print(s, map, t->disks[d]);
+		}
+		if (t->disk_count > DISKS_SHOWN)
+			printf(" and %u more", t->disk_count - DISKS_SHOWN);
+		printf("\n");
+	}
+	if (all > s->troubles.count)
+		printf("    and %llu more: dog cluster recover list shows all\n",
+		       ull(all - s->troubles.count));
+}
+
+static void status_print(const struct sf_status *s, const struct sf_map *map)
 {
 	char used[TEXT_SIZE_LEN], size[TEXT_SIZE_LEN];
 
@@ -81,6 +110,8 @@ static void status_print(const struct sf_status *s)
 	printf("\n");
 	if (s->health == SF_HEALTH_UNFORMATTED)
 		return;
+	if (s->min_live_extra == 0)
+		printf("Writes: allowed with no part to spare (dog cluster set min-live k+1 ends this)\n");
 	printf("Space: %s used of %s\n", text_size(s->used_bytes, false, used),
 	       text_size(s->size_bytes, false, size));
 	printf("Epoch: %u\n", s->epoch);
@@ -93,6 +124,18 @@ static void status_print(const struct sf_status *s)
 	printf("\n");
 	objects_print(s);
 	recovery_print(s);
+	scrub_print(s);
+	troubles_print(s, map);
+}
+
+static void status_print_all(struct dog *dog, const struct sf_status *s)
+{
+	struct sf_map *map;
+
+	if (sf_map_get(dog->cluster, 0, &map) < 0)
+		map = NULL;
+	status_print(s, map);
+	sf_map_free(map);
 }
 
 /* For scripts: one line. */
@@ -150,7 +193,7 @@ static int status_show(struct dog *dog, int argc, char **argv)
 	else if (dog->raw)
 		status_print_raw(status);
 	else
-		status_print(status);
+		status_print_all(dog, status);
 	if (wait && !code && status->health != SF_HEALTH_OK)
 		code = DOG_FAILED;
 	sf_status_free(status);

@@ -123,6 +123,44 @@ int sf_set_grace(struct sf_cluster *cluster, uint32_t grace_ms)
 	return admin_simple(cluster, &what);
 }
 
+int sf_set_min_live(struct sf_cluster *cluster, uint32_t extra)
+{
+	Sf__AdminRequest what = SF__ADMIN_REQUEST__INIT;
+
+	what.verb = SF__ADMIN_REQUEST__VERB__MIN_LIVE;
+	what.min_live_extra = extra;
+	return admin_simple(cluster, &what);
+}
+
+int sf_scrub_set_interval(struct sf_cluster *cluster, uint32_t interval_s)
+{
+	Sf__AdminRequest what = SF__ADMIN_REQUEST__INIT;
+
+	what.verb = SF__ADMIN_REQUEST__VERB__SCRUB;
+	what.scrub_interval_s = interval_s;
+	return admin_simple(cluster, &what);
+}
+
+int sf_scrub_start(struct sf_cluster *cluster)
+{
+	Sf__AdminRequest what = SF__ADMIN_REQUEST__INIT;
+
+	what.verb = SF__ADMIN_REQUEST__VERB__SCRUB;
+	what.scrub_now = true;
+	return admin_simple(cluster, &what);
+}
+
+int sf_give_up(struct sf_cluster *cluster, uint32_t epoch, const uint64_t *disks, uint32_t count)
+{
+	Sf__AdminRequest what = SF__ADMIN_REQUEST__INIT;
+
+	what.verb = SF__ADMIN_REQUEST__VERB__LOST;
+	what.epoch = epoch;
+	what.disks = (uint64_t *)(uintptr_t)disks; /* only read */
+	what.n_disks = count;
+	return admin_simple(cluster, &what);
+}
+
 int sf_node_kill(struct sf_cluster *cluster, uint64_t node)
 {
 	Sf__AdminRequest what = SF__ADMIN_REQUEST__INIT;

@@ -224,6 +224,15 @@ static void advise(struct sf_status *s, const struct map *map, uint64_t now_s)
 	if (s->objects_unfound > 0)
 		say(&t, "%llu object%s cannot be read: too few of their parts can be reached.",
 		    (unsigned long long)s->objects_unfound, s->objects_unfound == 1 ? "" : "s");
+	if (s->objects_lost > 0)
+		say(&t,
+		    "%llu of them are lost for good: delete or overwrite them, or restore the volumes from a "
+		    "backup.",
+		    (unsigned long long)s->objects_lost);
+	if (s->scrub.undecided > 0)
+		say(&t, "The parts of %llu object%s contradict each other: restore the volume%s.",
+		    (unsigned long long)s->scrub.undecided, s->scrub.undecided == 1 ? "" : "s",
+		    s->scrub.undecided == 1 ? "" : "s");
 	if (s->pgs_down > 0)
 		say(&t,
 		    "I/O to %u of %u placement groups has stopped: too few of their disks are up.",
@@ -234,8 +243,13 @@ static void advise(struct sf_status *s, const struct map *map, uint64_t now_s)
 		    "safely.",
 		    s->pgs_halted, s->pgs_total);
 	advise_down(&t, s, map, now_s);
-	if (s->health == SF_HEALTH_LOST && s->nodes_up == s->nodes_total)
+	if (s->health == SF_HEALTH_LOST && s->nodes_up == s->nodes_total &&
+	    s->objects_unfound > s->objects_lost)
 		say(&t, "Bring disks that failed back, or restore the volumes from a backup.");
+	if (s->pgs_down > 0 || s->objects_unfound > s->objects_lost)
+		say(&t,
+		    "If disks are gone for good, dog cluster recover force says what giving them up would "
+		    "cost.");
 	if (s->nodes_silent > 0)
 		say(&t, "%u node%s up but did not answer: see %s log.", s->nodes_silent,
 		    s->nodes_silent == 1 ? " is" : "s are", s->nodes_silent == 1 ? "its" : "their");

@@ -26,6 +26,8 @@ client_lib_libsheepfold_a_SOURCES = \
 	client/lib/request.h \
 	client/lib/status.c \
 	client/lib/task.h \
+	client/lib/trouble.c \
+	client/lib/trouble.h \
 	client/lib/version.c \
 	client/lib/volmap.c \
 	client/lib/volmap.h \

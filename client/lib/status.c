@@ -9,6 +9,7 @@
 #include "client/lib/cluster.h"
 #include "client/lib/error.h"
 #include "client/lib/health.h"
+#include "client/lib/trouble.h"
 #include "lib/base/math.h"
 #include "lib/base/mem.h"
 #include "lib/wire/sheepfold.pb-c.h"
@@ -61,6 +62,24 @@ static void merge_pgs(struct sf_status *s, const Sf__NodeStatus__PgCounts *in)
 	add32(&s->pgs_down, in->down);
 }
 
+static void merge_scrub(struct sf_scrub *s, const Sf__NodeStatus__Scrub *in)
+{
+	s->running += in->running;
+	add32(&s->pgs_due, in->pgs_due);
+	add32(&s->pgs_never, in->pgs_never);
+	if (in->oldest_s && (!s->oldest_s || in->oldest_s < s->oldest_s))
+		s->oldest_s = in->oldest_s;
+	s->newest_s = MAX(s->newest_s, in->newest_s);
+	add64(&s->objects, in->objects);
+	add64(&s->missing, in->found_missing);
+	add64(&s->damaged, in->found_damaged);
+	add64(&s->stale, in->found_stale);
+	add64(&s->leftover, in->found_leftover);
+	add64(&s->wrong, in->found_wrong);
+	add64(&s->repaired, in->repaired);
+	add64(&s->undecided, in->undecided);
+}
+
 static void merge_node(struct sf_status *s, const Sf__NodeStatus *in,
                        struct sf_node_progress *progress)
 {
@@ -72,6 +91,12 @@ static void merge_node(struct sf_status *s, const Sf__NodeStatus *in,
 		add64(&s->objects_by_redundancy[MIN(i, (size_t)SF_MAX_REDUNDANCY - 1)],
 		      in->objects_by_redundancy[i]);
 	add64(&s->objects_unfound, in->objects_unfound);
+	add64(&s->objects_lost, in->objects_lost);
+	if (in->scrub)
+		merge_scrub(&s->scrub, in->scrub);
+	s->scrub.behind += in->epoch < s->epoch;
+	for (size_t i = 0; i < in->n_troubles; i++)
+		trouble_take_some(&s->troubles, in->troubles[i]);
 	add64(&s->objects_missing, in->objects_missing);
 	add64(&s->bytes_missing, in->bytes_missing);
 	add64(&s->objects_blocked, in->objects_blocked);
@@ -95,6 +120,7 @@ static void status_answered(struct batch_slot *slot, void *arg)
 		in = sf__node_status__unpack(NULL, reply->blob_len, reply->blob);
 	if (!in) {
 		g->status->nodes_silent++;
+		g->status->scrub.behind++;
 		return;
 	}
 	merge_node(g->status, in, &g->status->nodes[slot->tag]);
@@ -137,6 +163,7 @@ static void fill_disks(struct sf_status *s, const struct map *map)
 			.weight = d->weight,
 			.up = map_disk_up(map, d),
 			.failed = d->flags & DISK_FAILED,
+			.lost = d->flags & DISK_LOST,
 		};
 	}
 }
@@ -178,7 +205,13 @@ int sf_status_get(struct sf_cluster *cluster, struct sf_status **ret)
 	fill_disks(g.status, map);
 	g.status->node_count = map->node_count;
 	g.status->nodes = xcalloc(map->node_count, sizeof(g.status->nodes[0]));
+	g.status->min_live_extra = map->min_live_extra;
+	g.status->scrub.interval_s =
+		map->scrub_interval_s ? map->scrub_interval_s : SCRUB_DEFAULT_S;
 	gather(cluster, &g);
+	trouble_take_leaderless(&g.status->troubles, map, DOWN_SHOWN);
+	troubles_name(cluster, map, &g.status->troubles);
+	g.status->troubles.epoch = map->epoch;
 	health_judge(g.status, map, (uint64_t)time(NULL));
 	map_unref(map);
 	*ret = g.status;
@@ -189,6 +222,7 @@ void sf_status_free(struct sf_status *status)
 {
 	if (!status)
 		return;
+	troubles_fini(&status->troubles);
 	free(status->disks);
 	free(status->nodes);
 	free(status);

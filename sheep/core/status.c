@@ -143,7 +143,7 @@ void status_handle(struct node *node, uint64_t conn, struct msg *msg)
 	Sf__NodeStatus__Disk *disks = xcalloc(node->config.info.disk_count + 1, sizeof(*disks));
 	Sf__NodeStatus__Disk **list = xcalloc(node->config.info.disk_count + 1, sizeof(*list));
 	Sf__NodeStatus__Scrub scrub = SF__NODE_STATUS__SCRUB__INIT;
-	struct troubles troubles = {.max = TROUBLES_IN_STATUS};
+	struct troubles troubles = {.max = TROUBLES_IN_STATUS, .max_down = DOWN_IN_STATUS};
 	struct msg from = {.flags = MSG_F_FIRST};
 	uint64_t by_redundancy[MAX_PARITY + 1] = {0}, unfound[UNFOUND_SHOWN];
 

@@ -223,6 +223,7 @@ static void list_pg_down(struct node *node, struct pg *pg, struct troubles *t)
 	if (pg->state == PG_DOWN && !a.count)
 		return; /* for a moment only: a slot is about to answer */
 	Sf__Trouble *e = trouble_add(t, SF__TROUBLE__KIND__DOWN, pg);
+	t->down++;
 	e->have = live;
 	e->since_epoch = a.since;
 	trouble_disks(e, &a);
@@ -279,7 +280,7 @@ static void list_pg(struct node *node, struct pg *pg, bool first, uint64_t after
 	struct absent a;
 	uint32_t count;
 
-	if (first && t->count < t->max)
+	if (first && t->count < t->max && t->down < t->max_down)
 		list_pg_down(node, pg, t);
 	if (pg->state != PG_ACTIVE)
 		return;
@@ -321,7 +322,7 @@ void troubles_fini(struct troubles *t)
 void troubles_handle(struct node *node, uint64_t conn, struct msg *msg)
 {
 	struct msg *reply = msg_create_reply(msg, RES_OK);
-	struct troubles t = {.max = TROUBLES_PAGE};
+	struct troubles t = {.max = TROUBLES_PAGE, .max_down = TROUBLES_PAGE};
 	Sf__Troubles list = SF__TROUBLES__INIT;
 
 	troubles_list(node, msg, &t);

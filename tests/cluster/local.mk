@@ -21,6 +21,8 @@ CLUSTER_TESTS = \
 	tests/cluster/grow_test \
 	tests/cluster/kill_test \
 	tests/cluster/power_cut_test \
+	tests/cluster/recover_test \
+	tests/cluster/scrub_test \
 	tests/cluster/stopped_test \
 	tests/cluster/strangers_test
 dist_check_SCRIPTS += $(CLUSTER_TESTS)

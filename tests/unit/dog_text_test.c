@@ -64,7 +64,10 @@ static void durations_take_units(void **state)
 	assert_int_equal(ms, 300000);
 	assert_int_equal(text_parse_duration_ms("1193h", &ms), 0);
 	assert_int_equal(text_parse_duration_ms("1194h", &ms), -EINVAL);
-	assert_int_equal(text_parse_duration_ms("10d", &ms), -EINVAL);
+	assert_int_equal(text_parse_duration_ms("14d", &ms), 0);
+	assert_int_equal(ms, 14u * 86400000u);
+	assert_int_equal(text_parse_duration_ms("50d", &ms), -EINVAL);
+	assert_int_equal(text_parse_duration_ms("2w", &ms), -EINVAL);
 	assert_int_equal(text_parse_duration_ms("s", &ms), -EINVAL);
 }
 
