@@ -170,6 +170,7 @@ static inline void msg_assert_same(const struct msg *a, const struct msg *b)
 	SAME(info.clean), SAME(info.commit), SAME(info.clean_commit), SAME(info.floor);
 	SAME(info.objects), SAME(info.suspect), SAME(check.shards), SAME(check.missing);
 	SAME(check.damaged), SAME(check.stale), SAME(check.repaired), SAME(range_count);
+	SAME(check.leftover), SAME(check.undecided);
 	for (uint32_t i = 0; i < a->range_count; i++)
 		SAME(ranges[i].op), SAME(ranges[i].offset), SAME(ranges[i].length);
 	SAME(entry_count), SAME(log_count), SAME(blob_len);
