@@ -18,7 +18,9 @@
 	X(version) X(commit) X(offset) X(length) X(shard_flags) X(version_min) X(version_max)      \
 	X(cluster) X(node)
 #define ENTRY_FIELDS(X) X(oid) X(shard) X(flags) X(version) X(pending) X(size)
-#define INFO_FIELDS(X) X(activated) X(clean) X(commit) X(clean_commit) X(floor) X(objects) X(suspect)
+#define INFO_FIELDS(X)                                                                             \
+	X(activated) X(clean) X(commit) X(complete) X(clean_commit) X(floor) X(objects) X(suspect) \
+	X(scrubbed)
 #define CHECK_FIELDS(X) X(shards) X(missing) X(damaged) X(stale) X(repaired) X(leftover) X(undecided)
 #define RANGE_FIELDS(X) X(op) X(offset) X(length)
 /* clang-format on */

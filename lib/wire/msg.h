@@ -157,10 +157,12 @@ struct pg_info {
 	uint32_t activated; /* last epoch in which it was told that the PG is active; 0 = never */
 	uint32_t clean;     /* last epoch for which every slot was known to hold everything */
 	uint64_t commit;    /* newest commit point seen */
-	uint64_t clean_commit; /* in epoch `clean`, every slot held everything up to this version */
+	uint32_t complete;     /* the newest `clean` that it was itself part of */
+	uint64_t clean_commit; /* by then every slot held everything up to this version */
 	uint64_t floor;        /* the log has every change that is newer than this */
 	uint64_t objects;      /* in answers to PG_QUERY: shards there that are no tombstones */
-	bool suspect;          /* some shard was found damaged since `clean` */
+	bool suspect;          /* some shard was found damaged since `complete` */
+	uint64_t scrubbed;     /* when all of it was last read and compared, seconds since 1970 */
 };
 
 /* Recent changes, oldest first: finds retried requests again. */

@@ -372,6 +372,18 @@ struct pg *node_find_pg(struct node *node, uint32_t pool,
 /* Slots of a PG in an epoch and which of them are up. false: unknown epoch or pool. */
 bool epoch_slots(const struct epoch_rec *rec, uint32_t pool, uint32_t pg,
                  const uint64_t **ret_disks, uint64_t *ret_live);
+/* A run of earlier epochs in which the PG's slots and their being up were the same. */
+struct interval {
+	uint32_t epoch; /* the first of them, or where the walk began */
+	const uint64_t *disks;
+	uint64_t live;
+	bool writable; /* enough live slots for writes to be acknowledged */
+};
+typedef bool (*interval_visit)(struct node *node, struct pg *pg, const struct interval *iv,
+                               void *ctx);
+/* Those from epoch `from` on, oldest first, until visit returns false; then false too. */
+bool intervals_each(struct node *node, struct pg *pg, uint32_t from, interval_visit visit,
+                    void *ctx);
 /* Peers anew; the PG is gone afterwards and another stands in its place. */
 void pg_restart(struct node *node, struct pg *pg);
 uint32_t pg_min_live(const struct node *node, const struct pg *pg);

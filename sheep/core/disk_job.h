@@ -49,7 +49,7 @@
  *   With SHARD_UNSTABLE, for a version that may yet be taken back: what is pending becomes it
  *   instead, committed stays as it is, and req->req is appended to the log as by PREPARE. RES_OK
  *   without a change also when it is pending already (and not damaged).
- *   RES_NOSPACE when only the reserve is left.
+ *   RES_NOSPACE when only the reserve is left; SHARD_UNSTABLE may use of the reserve what deletes may.
  * MSG_SHARD_ROLLBACK (durable)
  *   If pending == req->version: it is dropped, and its log entries too. RES_OK also when there
  *   is no such
@@ -79,10 +79,11 @@
  *   PG_COMMIT with info.commit. Then, with MSG_F_LOG and unless the log has a change of the epoch
  *   info.activated or newer (a late copy): the PG's log
  *   becomes the request's and info.floor the request's; own entries that the request lacks stay only
- *   while their version is pending here (peering has not decided about it). Then info.activated and
- *   info.clean = the request's where greater, info.clean_commit = the greatest told for that
- *   info.clean. With MSG_F_PURGE: committed tombstones with version <= req->info.commit are dropped,
- *   and info.suspect is false until the next damage.
+ *   while their version is pending here (peering has not decided about it). Then info.activated,
+ *   info.clean and info.scrubbed = the request's where greater. With MSG_F_PURGE (the PG is clean, and
+ *   this is a slot of it): info.complete = info.clean, info.clean_commit = the greatest told for it,
+ *   info.suspect is false until the next damage, and committed tombstones with version <=
+ *   req->info.commit are dropped.
  * MSG_PG_DROP (durable with the next durable request)
  *   Every shard of the PG whose shard number differs from req->shard is dropped; with req->shard
  *   == SHARD_NONE

@@ -35,6 +35,29 @@ bool epoch_slots(const struct epoch_rec *rec, uint32_t pool, uint32_t pg,
 	return true;
 }
 
+bool intervals_each(struct node *node, struct pg *pg, uint32_t from, interval_visit visit,
+                    void *ctx)
+{
+	struct interval iv = {0};
+
+	for (uint32_t e = MAX(from, node->first_epoch); e < pg->epoch; e++) {
+		const struct epoch_rec *rec = node_epoch(node, e);
+		struct interval now = {.epoch = e};
+		if (!epoch_slots(rec, pg->pool, pg->number, &now.disks, &now.live))
+			continue;
+		now.writable = (uint32_t)__builtin_popcountll(now.live) >=
+		               MIN(pg->n, pg->k + rec->map->min_live_extra);
+		bool same = iv.disks && now.live == iv.live && now.writable == iv.writable &&
+		            !memcmp(now.disks, iv.disks, pg->n * sizeof(*now.disks));
+		if (same)
+			continue;
+		iv = now;
+		if (!visit(node, pg, &iv, ctx))
+			return false;
+	}
+	return true;
+}
+
 uint32_t pg_min_live(const struct node *node, const struct pg *pg)
 {
 	return MIN(pg->n, pg->k + node->map->min_live_extra);

@@ -105,75 +105,48 @@ static bool disk_can_be_asked(const struct node *node, uint64_t disk, uint64_t *
 	return true;
 }
 
-/* Calls `each` for every earlier interval since the PG was clean in which writes may have been
- * acknowledged. */
-static bool intervals_each(struct node *node, struct pg *pg,
-                           bool (*each)(struct node *, struct pg *, uint32_t epoch,
-                                        const uint64_t *disks, uint64_t live))
-{
-	const uint64_t *before = NULL;
-	uint64_t before_live = 0;
-	uint32_t before_min = 0;
-
-	for (uint32_t e = MAX(pg->clean_epoch, node->first_epoch); e < pg->epoch; e++) {
-		const struct epoch_rec *rec = node_epoch(node, e);
-		const uint64_t *disks;
-		uint64_t live;
-		if (!epoch_slots(rec, pg->pool, pg->number, &disks, &live))
-			continue;
-		uint32_t min = MIN(pg->n, pg->k + rec->map->min_live_extra);
-		bool same = before && live == before_live && before_min == min &&
-		            !memcmp(before, disks, pg->n * sizeof(*disks));
-		before = disks;
-		before_live = live;
-		before_min = min;
-		if (!same && (uint32_t)__builtin_popcountll(live) >= min &&
-		    !each(node, pg, e, disks, live))
-			return false;
-	}
-	return true;
-}
-
-static bool interval_add_members(struct node *node, struct pg *pg, uint32_t epoch,
-                                 const uint64_t *disks, uint64_t live)
+static bool interval_add_members(struct node *node, struct pg *pg, const struct interval *iv,
+                                 void *ctx)
 {
 	uint64_t owner;
 
-	for (uint32_t i = 0; i < pg->n; i++)
-		if ((live & slot_bit(i)) && !member_find(pg, disks[i]) &&
-		    pg->member_count < PG_MAX_MEMBERS && disk_can_be_asked(node, disks[i], &owner))
-			member_add(pg, disks[i], owner, -1);
+	for (uint32_t i = 0; i < pg->n && iv->writable; i++)
+		if ((iv->live & slot_bit(i)) && !member_find(pg, iv->disks[i]) &&
+		    pg->member_count < PG_MAX_MEMBERS &&
+		    disk_can_be_asked(node, iv->disks[i], &owner))
+			member_add(pg, iv->disks[i], owner, -1);
 	return true;
 }
 
-/* Somebody of the interval was heard, or all of it was given up. (Nobody it could have been active without: activation is
- * recorded on every live slot before anything is acknowledged.) */
-static bool interval_is_known(struct node *node, struct pg *pg, uint32_t epoch,
-                              const uint64_t *disks, uint64_t live)
+/* Somebody of the interval was heard, or all of it was given up. (Nobody it could have been active
+ * without: activation is recorded on every live slot before anything is acknowledged.) */
+static bool interval_is_known(struct node *node, struct pg *pg, const struct interval *iv,
+                              void *ctx)
 {
 	bool lost = true;
 
 	for (uint32_t i = 0; i < pg->n; i++) {
-		struct member *mb = live & slot_bit(i) ? member_find(pg, disks[i]) : NULL;
+		if (!(iv->live & slot_bit(i)))
+			continue;
+		struct member *mb = member_find(pg, iv->disks[i]);
 		if (mb && mb->answered)
 			return true;
-		if (live & slot_bit(i))
-			lost = lost && disk_is_lost(node->map, disks[i]);
+		lost = lost && disk_is_lost(node->map, iv->disks[i]);
 	}
-	return lost;
+	return lost || !iv->writable;
 }
 
 static void peering_list(struct node *node, struct pg *pg);
 
 static void peering_prior(struct node *node, struct pg *pg)
 {
-	intervals_each(node, pg, interval_add_members);
+	intervals_each(node, pg, pg->clean_epoch, interval_add_members, NULL);
 	for (uint32_t i = 0; i < pg->member_count; i++)
 		if (!pg->members[i].asked && pg->members[i].slot < 0)
 			member_query(node, pg, i);
 	if (pg->awaited)
 		return;
-	if (intervals_each(node, pg, interval_is_known))
+	if (intervals_each(node, pg, pg->clean_epoch, interval_is_known, NULL))
 		peering_list(node, pg);
 	else
 		peering_wait(node, pg);

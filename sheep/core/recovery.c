@@ -18,23 +18,11 @@
 
 enum { BLOCKED_MS = 3000 };
 
-/* Enough slots have it for it to be shown, as many as a write needs, though one has no room for its shard. */
-static void settle_unstable(struct node *node, struct missing *m)
-{
-	uint32_t in_place = 0;
-
-	for (uint32_t i = 0; i < m->pg->n; i++)
-		in_place += (m->have & m->pg->live & slot_bit(i)) && m->source[i] == i;
-	if (m->unstable && in_place >= pg_min_live(node, m->pg))
-		missing_stable(node, m);
-}
-
 /* A target is full: who waits to write hears it now, who waits to read goes on if it can. */
 static void answer_waiting(struct node *node, struct missing *m)
 {
 	struct list waiting, *l;
 
-	settle_unstable(node, m);
 	list_init(&waiting);
 	list_splice(&waiting, &m->waiting);
 	while ((l = list_pop(&waiting))) {

@@ -57,18 +57,70 @@ static bool member_has(const struct found *f, uint32_t member, uint64_t version)
 	return false;
 }
 
-/* Some heard slot of that epoch lacks the version. */
-static bool epoch_lacks(struct node *node, struct pg *pg, const struct found *f, uint32_t epoch,
-                        uint64_t version)
+/*
+ * Who can testify that a version was never acknowledged? A slot that had recorded the interval's
+ * activation, and so was asked to hold all that the interval wrote: not one whose disk is older than
+ * that.
+ */
+struct doubt {
+	const struct found *f;
+	uint64_t version;
+};
+
+/* The interval can be excluded: a slot of it lacks the version, so it was not on all of them; or one
+ * that has it was never told that the interval became active. */
+static bool interval_excluded(struct node *node, struct pg *pg, const struct interval *iv,
+                              void *ctx)
+{
+	const struct doubt *doubt = ctx;
+	uint32_t written = version_epoch(doubt->version);
+
+	if (!iv->writable && iv->epoch > written)
+		return true;
+	for (uint32_t i = 0; i < pg->n; i++) {
+		if (!(iv->live & slot_bit(i)))
+			continue;
+		struct member *mb = member_find(pg, iv->disks[i]);
+		if (!mb || !mb->answered)
+			continue;
+		if (member_has(doubt->f, mb - pg->members, doubt->version)) {
+			if (mb->info.activated < iv->epoch && iv->epoch > written)
+				return true;
+		} else if (mb->info.activated >= written) {
+			return true;
+		}
+	}
+	return false;
+}
+
+/* In no interval since it was written can all slots have had it. (Each of them may have rolled it
+ * forward and shown it.) */
+static bool never_acknowledged(struct node *node, struct pg *pg, const struct found *f,
+                               uint64_t version)
+{
+	struct doubt doubt = {f, version};
+	const uint64_t *disks;
+	uint64_t live;
+
+	return epoch_slots(node_epoch(node, version_epoch(version)), pg->pool, pg->number, &disks,
+	                   &live) &&
+	       intervals_each(node, pg, version_epoch(version), interval_excluded, &doubt);
+}
+
+/* A slot that recorded the last clean epoch lacks it: deleted by then. */
+static bool deleted_when_clean(struct node *node, struct pg *pg, const struct found *f,
+                               uint64_t version)
 {
 	const uint64_t *disks;
 	uint64_t live;
 
-	if (!epoch_slots(node_epoch(node, epoch), pg->pool, pg->number, &disks, &live))
+	if (version_epoch(version) >= pg->clean_epoch ||
+	    !epoch_slots(node_epoch(node, pg->clean_epoch), pg->pool, pg->number, &disks, &live))
 		return false;
 	for (uint32_t i = 0; i < pg->n; i++) {
 		struct member *mb = live & slot_bit(i) ? member_find(pg, disks[i]) : NULL;
-		if (mb && mb->answered && !member_has(f, mb - pg->members, version))
+		if (mb && mb->answered && mb->info.complete >= pg->clean_epoch &&
+		    !member_has(f, mb - pg->members, version))
 			return true;
 	}
 	return false;
@@ -162,16 +214,15 @@ static void decide(struct node *node, struct pg *pg, const struct found *f, stru
 	uint64_t version = UINT64_MAX;
 
 	while ((version = newest_below(f, version))) {
-		uint32_t epoch = version_epoch(version);
 		verdict_fill(f, version, v);
-		if (epoch < pg->clean_epoch && epoch_lacks(node, pg, f, pg->clean_epoch, version)) {
+		if (deleted_when_clean(node, pg, f, version)) {
 			reject(pg, f, version);
 			continue;
 		}
 		if (v->committed ||
 		    (!v->tombstone && (uint32_t)__builtin_popcountll(v->have) >= pg->k))
 			return;
-		if (epoch_lacks(node, pg, f, epoch, version)) {
+		if (never_acknowledged(node, pg, f, version)) {
 			reject(pg, f, version);
 			continue;
 		}

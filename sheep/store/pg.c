@@ -139,7 +139,9 @@ uint32_t pg_encode(const struct pg *pg, uint8_t dst[PG_ENCODED_MAX])
 	put_u32(&o, pg->info.activated);
 	put_u32(&o, pg->info.clean);
 	put_u64(&o, pg->info.commit);
+	put_u32(&o, pg->info.complete);
 	put_u64(&o, pg->info.clean_commit);
+	put_u64(&o, pg->info.scrubbed);
 	put_u64(&o, pg->info.floor);
 	put_u32(&o, pg->info.suspect);
 	put_u32(&o, pg->tombstones);
@@ -172,7 +174,9 @@ bool pg_decode(struct pg *pg, const uint8_t *src, uint32_t len)
 	pg->info.activated = get_u32(&in);
 	pg->info.clean = get_u32(&in);
 	pg->info.commit = get_u64(&in);
+	pg->info.complete = codec < 2 ? 0 : get_u32(&in);
 	pg->info.clean_commit = codec < 2 ? 0 : get_u64(&in);
+	pg->info.scrubbed = codec < 2 ? 0 : get_u64(&in);
 	uint64_t floor = codec < 2 ? UINT64_MAX : get_u64(&in);
 	pg->info.suspect = codec < 2 ? true : get_u32(&in);
 	pg->tombstones = get_u32(&in);

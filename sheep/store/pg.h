@@ -38,7 +38,7 @@ void pg_destroy(struct pg *pg); /* its lists must be empty */
 static inline bool pg_is_known(const struct pg *pg)
 {
 	return pg->log_count || pg->info.activated || pg->info.clean || pg->info.commit ||
-	       pg->info.suspect;
+	       pg->info.suspect || pg->info.scrubbed;
 }
 void pg_forget(struct pg *pg);
 /* Into its place by version, unless it is there already. The oldest gives way. */
@@ -53,7 +53,7 @@ bool pg_log_has(const struct pg *pg, uint64_t version);
 void pg_pending_add(struct pg *pg, struct shard *s);
 
 /* info, log and counters. */
-enum { PG_ENCODED_MAX = 112 + PG_LOG_MAX * 32 };
+enum { PG_ENCODED_MAX = 128 + PG_LOG_MAX * 32 };
 uint32_t pg_encode(const struct pg *pg, uint8_t dst[PG_ENCODED_MAX]);
 bool pg_decode(struct pg *pg, const uint8_t *src, uint32_t len);
 

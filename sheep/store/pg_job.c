@@ -200,6 +200,15 @@ static int page_drop_all(struct store *st, struct page *p)
 	return err;
 }
 
+static void pg_set_complete(struct pg *pg, uint64_t commit)
+{
+	if (pg->info.complete < pg->info.clean)
+		pg->info.clean_commit = 0;
+	pg->info.complete = pg->info.clean;
+	pg->info.clean_commit = MAX(pg->info.clean_commit, commit);
+	pg->info.suspect = false;
+}
+
 static int pg_activate(struct store *st, const struct msg *req, struct page *p)
 {
 	struct pg *pg = memtable_pg(&st->mt, req->pool, req->pg);
@@ -215,13 +224,10 @@ static int pg_activate(struct store *st, const struct msg *req, struct page *p)
 		pg_log_replace(pg, req->log, req->log_count, req->info.floor);
 	pg->info.activated = MAX(pg->info.activated, req->info.activated);
 	pg->info.commit = MAX(pg->info.commit, req->info.commit);
-	if (req->info.clean == pg->info.clean)
-		pg->info.clean_commit = MAX(pg->info.clean_commit, req->info.clean_commit);
-	else if (req->info.clean > pg->info.clean)
-		pg->info.clean_commit = req->info.clean_commit;
 	pg->info.clean = MAX(pg->info.clean, req->info.clean);
+	pg->info.scrubbed = MAX(pg->info.scrubbed, req->info.scrubbed);
 	if (req->flags & MSG_F_PURGE)
-		pg->info.suspect = false;
+		pg_set_complete(pg, req->info.clean_commit);
 	memtable_pg_changed(&st->mt, pg);
 	err = store_log_pg(st, pg, SPACE_META);
 	return err ? err : page_drop_all(st, p);

@@ -115,6 +115,12 @@ static uint32_t write_error(struct store *st, struct shard *s, int err)
 	return store_error(st, err);
 }
 
+/* What other slots already hold, perhaps acknowledged, must not wait for room. */
+static enum space_use space_for(const struct msg *req, uint32_t len)
+{
+	return len && !(req->shard_flags & SHARD_UNSTABLE) ? SPACE_DATA : SPACE_META;
+}
+
 /* The change was found to be allowed: makes it a record. s must not be touched after a failure. */
 static int write_change(struct store *st, struct shard *s, const struct msg *req, struct record *r)
 {
@@ -123,7 +129,7 @@ static int write_change(struct store *st, struct shard *s, const struct msg *req
 	int err = xor? write_what_is_read(st, s) : 0;
 
 	if (!err)
-		err = batch_reserve(st, len ? SPACE_DATA : SPACE_META,
+		err = batch_reserve(st, space_for(req, len),
 		                    record_encoded_len(MAX_RANGES, len, 0), len);
 	if (err)
 		return err == -ENOSPC ? -SF_EFULL : err;
@@ -227,7 +233,7 @@ static int push_over_pending(struct store *st, struct shard *s, const struct msg
 {
 	uint32_t len = req->shard_flags & SHARD_DELETE ? 0 : payload_len(&req->payload);
 
-	int err = batch_reserve(st, len ? SPACE_DATA : SPACE_META,
+	int err = batch_reserve(st, space_for(req, len),
 	                        rollback_len(s) + record_encoded_len(MAX_RANGES, len, 0), len);
 	if (err)
 		return err == -ENOSPC ? -SF_EFULL : err;

@@ -277,7 +277,7 @@ uint32_t disk_pg_push(struct disk_pg *pg, const struct msg *req, bool full)
 		return RES_BASE;
 	if (unstable && s && s->pending.version == req->version && !s->pending.damaged)
 		return RES_OK;
-	if (full)
+	if (full && !unstable)
 		return RES_NOSPACE;
 	s = pg_get(pg, req->oid, req->shard);
 	if (s->pending.version && s->pending.version != req->version)
@@ -323,13 +323,14 @@ void disk_pg_activate(struct disk_pg *pg, const struct msg *req)
 		log_replace(pg, req);
 	pg->info.activated = MAX(pg->info.activated, req->info.activated);
 	pg->info.commit = MAX(pg->info.commit, req->info.commit);
-	if (req->info.clean == pg->info.clean)
-		pg->info.clean_commit = MAX(pg->info.clean_commit, req->info.clean_commit);
-	else if (req->info.clean > pg->info.clean)
-		pg->info.clean_commit = req->info.clean_commit;
 	pg->info.clean = MAX(pg->info.clean, req->info.clean);
+	pg->info.scrubbed = MAX(pg->info.scrubbed, req->info.scrubbed);
 	if (!(req->flags & MSG_F_PURGE))
 		return;
+	if (pg->info.complete < pg->info.clean)
+		pg->info.clean_commit = 0;
+	pg->info.complete = pg->info.clean;
+	pg->info.clean_commit = MAX(pg->info.clean_commit, req->info.clean_commit);
 	pg->info.suspect = false;
 	for (uint32_t i = pg->shard_count; i-- > 0;) {
 		struct shard *s = &pg->shards[i];

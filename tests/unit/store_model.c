@@ -389,14 +389,15 @@ static void activate(struct model *m, const struct msg *r)
 	     version_epoch(pg->log[pg->log_count - 1].version) < r->info.activated))
 		log_replace(m, pg, r);
 	pg->info.activated = MAX(pg->info.activated, r->info.activated);
-	if (r->info.clean > pg->info.clean)
-		pg->info.clean_commit = 0;
-	if (r->info.clean >= pg->info.clean)
-		pg->info.clean_commit = MAX(pg->info.clean_commit, r->info.clean_commit);
 	pg->info.clean = MAX(pg->info.clean, r->info.clean);
+	pg->info.scrubbed = MAX(pg->info.scrubbed, r->info.scrubbed);
 	pg->info.commit = MAX(pg->info.commit, r->info.commit);
 	if (!(r->flags & MSG_F_PURGE))
 		return;
+	if (pg->info.complete < pg->info.clean)
+		pg->info.clean_commit = 0;
+	pg->info.complete = pg->info.clean;
+	pg->info.clean_commit = MAX(pg->info.clean_commit, r->info.clean_commit);
 	for (uint32_t i = 0; i < m->count;) {
 		struct mshard *s = &m->shards[i];
 		if (s->pool == r->pool && s->pg == r->pg && s->committed.tombstone &&

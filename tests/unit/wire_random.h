@@ -135,10 +135,19 @@ static inline void msg_randomise(struct msg *m, struct prng *p, enum msg_type ty
 	m->version_max = random_u32(p);
 	m->cluster = random_u64(p);
 	m->node = random_u64(p);
-	m->info = (struct pg_info){random_u32(p), random_u32(p), random_u64(p), random_u64(p),
-	                           random_u64(p), random_u64(p), prng_below(p, 2)};
+	m->info = (struct pg_info){
+		.activated = random_u32(p),
+		.clean = random_u32(p),
+		.commit = random_u64(p),
+		.complete = random_u32(p),
+		.clean_commit = random_u64(p),
+		.floor = random_u64(p),
+		.objects = random_u64(p),
+		.suspect = prng_below(p, 2),
+		.scrubbed = random_u64(p),
+	};
 	m->check = (struct check_counts){random_u32(p), random_u32(p), random_u32(p), random_u32(p),
-	                                 random_u32(p)};
+	                                 random_u32(p), random_u32(p), random_u32(p)};
 	random_lists(p, m);
 	data = random_ranges(p, m);
 	if (m->reply || (type != MSG_SHARD_PREPARE && type != MSG_SHARD_PUSH))
@@ -168,7 +177,8 @@ static inline void msg_assert_same(const struct msg *a, const struct msg *b)
 	SAME(offset), SAME(length), SAME(shard_flags), SAME(req.client), SAME(req.seq);
 	SAME(version_min), SAME(version_max), SAME(cluster), SAME(node), SAME(info.activated);
 	SAME(info.clean), SAME(info.commit), SAME(info.clean_commit), SAME(info.floor);
-	SAME(info.objects), SAME(info.suspect), SAME(check.shards), SAME(check.missing);
+	SAME(info.objects), SAME(info.suspect), SAME(info.complete), SAME(info.scrubbed);
+	 SAME(check.shards), SAME(check.missing);
 	SAME(check.damaged), SAME(check.stale), SAME(check.repaired), SAME(range_count);
 	SAME(check.leftover), SAME(check.undecided);
 	for (uint32_t i = 0; i < a->range_count; i++)
