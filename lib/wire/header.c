@@ -58,6 +58,13 @@ static bool info_is_zero(const struct pg_info *i)
 #undef X
 }
 
+static bool check_is_zero(const struct check_counts *i)
+{
+#define X(name) && !i->name
+	return true CHECK_FIELDS(X);
+#undef X
+}
+
 /* What a protobuf Header points to while it is packed. Lists are rare and long: on the heap. */
 struct pack_parts {
 	Sf__Range ranges[MAX_RANGES], *range_ptrs[MAX_RANGES];
@@ -101,8 +108,7 @@ static void pack_small(const struct msg *m, Sf__Header *h, struct pack_parts *pa
 		sf__pg_info__init(to);
 		INFO_FIELDS(X)
 	}
-	if (m->check.shards || m->check.missing || m->check.damaged || m->check.stale ||
-	    m->check.repaired) {
+	if (!check_is_zero(&m->check)) {
 		const struct check_counts *from = &m->check;
 		Sf__CheckCounts *to = h->check = &parts->check;
 
