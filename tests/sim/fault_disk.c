@@ -125,6 +125,7 @@ static void image_return(struct world *w, void *arg)
 	if (!o->plan->over && n->state == NODE_RUNNING && d->id == o->id && !d->failed &&
 	    !d->taken_out && budget_lie(w, o->plan)) {
 		w->stats.fault[FAULT_OLD_DISK]++;
+		o->f->happened = true;
 		fault_say(w, o->f, "n%u starts again with disk %u as it once was", o->node, o->disk);
 		sim_node_crash(w, o->node);
 		sim_disk_copy_data(d, &o->image);

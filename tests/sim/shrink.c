@@ -107,7 +107,7 @@ void shrink_run(struct scenario_options *options)
 		printf("  it does not fail again\n");
 	} else {
 		count = s.result->fault_count ? s.result->fault_count : FAULTS_MAX;
-		options->dropped |= idle_faults(s.result);
+		drop(&s, idle_faults(s.result));
 		drop_all(&s, count);
 		try(&s, options);
 		print(&s);
