@@ -225,6 +225,15 @@ static bool disks_valid(const struct map *map)
 	return true;
 }
 
+uint64_t map_slot_count(const struct map *map)
+{
+	uint64_t slots = 0;
+
+	for (uint32_t i = 0; i < map->pool_count; i++)
+		slots += (uint64_t)map->pools[i].pg_count * (map->pools[i].k + map->pools[i].m);
+	return slots;
+}
+
 static bool pools_valid(const struct map *map)
 {
 	uint32_t last = 0;
@@ -245,7 +254,7 @@ static bool pools_valid(const struct map *map)
 			return false;
 		last = pool->id;
 	}
-	return true;
+	return map_slot_count(map) <= MAP_MAX_SLOTS;
 }
 
 static bool override_after(const struct map_override *a, const struct map_override *b)

@@ -14,6 +14,7 @@
  */
 enum { ADDR_LEN = 64, MAP_MAX_NODES = 4096, MAP_MAX_DISKS = 65536, MAP_MAX_POOLS = 256 };
 enum { MAP_MAX_OVERRIDES = 65536, MAP_MAX_WEIGHT = 1 << 24, POOL_MAX_PGS = 65536 };
+enum { MAP_MAX_SLOTS = 16 << 20 }; /* of all PGs: what everybody places anew in each epoch */
 enum { MAX_SHARDS = 48, MAX_DATA = 32, MAX_PARITY = 16 };
 
 enum node_flags {

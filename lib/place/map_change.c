@@ -207,7 +207,7 @@ static bool change_pool(struct map *next, const struct map_event *event)
 	};
 
 	map_put_pool(next, &pool);
-	return true;
+	return map_slot_count(next) <= MAP_MAX_SLOTS;
 }
 
 static bool change_flags(struct map *next, const struct map_event *event)

@@ -20,6 +20,8 @@ struct map_pool *map_put_pool(struct map *map, const struct map_pool *pool);
 /* Whether disks of the pool's redundancy and object size may exist at all. */
 bool map_redundancy_valid(uint32_t k, uint32_t m);
 bool map_object_shift_valid(uint32_t shift);
+/* Slots of all PGs of all pools. */
+uint64_t map_slot_count(const struct map *map);
 /* Whether the disk takes part in placement. */
 bool map_disk_usable(const struct map *map, const struct map_disk *disk);
 

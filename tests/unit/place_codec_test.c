@@ -204,6 +204,19 @@ static void every_order_and_reference_of_a_map_is_checked(void **state)
 	REFUSED(map->overrides[1].slot = 2);
 }
 
+static void what_all_pools_place_together_is_bounded(void **state)
+{
+	struct map *map = format_ok(1, 0, 1, 1);
+
+	for (uint32_t id = 3; map_slot_count(map) + 48 * POOL_MAX_PGS <= MAP_MAX_SLOTS; id++)
+		map_put_pool(map, &(struct map_pool){.id = id, .k = 32, .m = 16, .object_shift = 20,
+		                                     .pg_count = POOL_MAX_PGS, .created_epoch = 1});
+	assert_true(map_valid(map));
+	map_put_pool(map, &(struct map_pool){.id = 200, .k = 32, .m = 16, .object_shift = 20,
+	                                     .pg_count = POOL_MAX_PGS, .created_epoch = 1});
+	refused(map);
+}
+
 /* A protobuf with one node whose address and port are as given. */
 static bool node_decodes(size_t addr_len, uint32_t port)
 {
@@ -342,6 +355,7 @@ int main(void)
 		cmocka_unit_test(a_flood_of_empty_parts_is_refused),
 		cmocka_unit_test(every_limit_of_a_map_is_checked),
 		cmocka_unit_test(every_order_and_reference_of_a_map_is_checked),
+		cmocka_unit_test(what_all_pools_place_together_is_bounded),
 		cmocka_unit_test(addresses_and_ports_are_bounded),
 		cmocka_unit_test(counts_of_a_map_are_bounded),
 		cmocka_unit_test(a_node_info_survives_its_bytes),
