@@ -3,6 +3,7 @@
 
 #include <assert.h>
 #include <endian.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -57,6 +58,17 @@ void volmap_fini(struct volmap *map)
 
 /* ---- Loading ---- */
 
+/* Entries are volume ids. Anything else is damage, and must not become part of an object's id. */
+static bool page_is_sane(const struct volmap_page *page)
+{
+	uint32_t first = page == page->map->pages[0] ? INODE_HEADER_LEN / 4 : 0;
+
+	for (uint32_t i = first; i < VOLMAP_PAGE_ENTRIES; i++)
+		if (le32toh(page->entries[i]) > VOLUME_ID_MASK)
+			return false;
+	return true;
+}
+
 static void page_loaded(struct request *req)
 {
 	struct volmap_page *page = req->arg;
@@ -64,6 +76,10 @@ static void page_loaded(struct request *req)
 	int err = req->result;
 
 	request_fini(req);
+	if (!err && !page_is_sane(page)) {
+		err = -EIO;
+		snprintf(page->load.why, sizeof(page->load.why), "the volume's map is damaged");
+	}
 	list_init(&loads);
 	list_splice(&loads, &page->loads);
 	page->loaded = err == 0;

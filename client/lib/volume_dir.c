@@ -173,6 +173,7 @@ static void listing_answered(struct batch_slot *slot, void *arg)
 	struct request *req = &slot->req;
 	struct list_cursor *cursor = &l->cursors[slot->tag];
 	const struct msg *reply = req->reply;
+	uint64_t next;
 
 	cursor->done = true;
 	if (req->result < 0) {
@@ -182,9 +183,14 @@ static void listing_answered(struct batch_slot *slot, void *arg)
 	}
 	for (uint32_t i = 0; i < reply->entry_count; i++)
 		listing_add(l, &reply->entries[i]);
-	if (!(reply->flags & MSG_F_MORE) || reply->entry_count == 0)
+	/* How far this page goes; all that it covers may have been left out of it. */
+	next = reply->oid;
+	if (reply->entry_count > 0)
+		next = MAX(next, reply->entries[reply->entry_count - 1].oid);
+	if (!(reply->flags & MSG_F_MORE) || next < l->first ||
+	    (cursor->started && next <= cursor->oid))
 		return;
-	cursor->oid = reply->entries[reply->entry_count - 1].oid;
+	cursor->oid = next;
 	cursor->started = true;
 	cursor->done = cursor->oid >= l->last;
 }
