@@ -9,6 +9,7 @@ import struct
 import subprocess
 
 import harness
+from drill_device import Device
 from drill_machine import address, run
 from harness import Failed, program
 
@@ -18,14 +19,17 @@ TMPFS_MIB = 256
 
 
 class Disk:
-    """A folder, or a small tmpfs that can be full."""
+    """A folder, a small tmpfs that can be full, or a block device that can fail."""
 
-    def __init__(self, node, number, memory):
-        self.node, self.number, self.memory = node, number, memory
+    def __init__(self, node, number, drill):
+        self.node, self.number, self.device = node, number, None
+        self.memory = drill.has_tmpfs and node.index % 3 == 1 and number == 0
         self.path = os.path.join(node.dir, 'd%d' % (number + 1))
         os.makedirs(self.path)
-        if memory:
+        if self.memory:
             run('mount', '-t', 'tmpfs', '-o', 'size=%dm' % TMPFS_MIB, 'tmpfs', self.path)
+        elif drill.has_devices and node.index % 3 == 2 and number == drill.disks - 1:
+            self.device = Device(self.path, os.path.join(node.dir, 'device'))
 
     def control(self, read=(0, 0), write=(0, 0), sync=(0, 0), torn=0, delay_us=0):
         """What the preloaded library does from now on: pairs are (errno, millionths of the calls)."""
@@ -68,8 +72,7 @@ class Node:
         with open(self.control, 'wb') as f:
             f.write(bytes(RECORDS * RECORD.size))
         self.log = os.path.join(drill.logs, 'sheep.%d' % index)
-        memory = drill.has_tmpfs and index % 3 == 1
-        self.disks = [Disk(self, d, memory and d == 0) for d in range(drill.disks)]
+        self.disks = [Disk(self, d, drill) for d in range(drill.disks)]
         self.order = list(self.disks)
         self.process, self.may_end, self.starts = None, False, 0
 

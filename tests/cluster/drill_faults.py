@@ -271,6 +271,26 @@ class Full(Fault):
             node.start()
 
 
+class DeviceError(Fault):
+    """The block device under one disk's file system fails every request; then it is replaced."""
+    kind = 'eio-device'
+    needs = ('devices',)
+    destroys = True
+
+    def draw(self, rng, count):
+        self.victims = [rng.choice([i for i in range(count) if i % 3 == 2])]
+        self.hold = rng.choice([3, 6])
+
+    def begin(self, drill):
+        self.nodes(drill)[0].disks[-1].device.fail()
+
+    def heal(self, drill):
+        node, = self.nodes(drill)
+        node.kill()
+        node.disks[-1].device.replace()
+        node.start()
+
+
 class Flip(Fault):
     """Bits of payload in the segment files of one disk."""
     kind = 'flip'
@@ -361,8 +381,8 @@ class Swap(Fault):
         self.nodes(drill)[0].start()
 
 
-KINDS = {f.kind: f for f in (Kill, Term, Stop, Cut, Loss, Split, Unplug, Power, ReadError, WriteError, Slow, Full, Flip,
-                             Wipe, Swap)}
+KINDS = {f.kind: f for f in (Kill, Term, Stop, Cut, Loss, Split, Unplug, Power, ReadError, WriteError, DeviceError,
+                             Slow, Full, Flip, Wipe, Swap)}
 WEIGHTS = {'kill': 6, 'stop': 5, 'cut': 6, 'term': 2, 'slow': 3, 'loss': 2, 'unplug': 2, 'power': 1, 'split': 1}
 
 

@@ -111,7 +111,7 @@ class Drill:
         self.disks, self.port = options.disks, options.port
         self.slow = options.slow
         self.log_level = options.log
-        self.has_tmpfs = 'tmpfs' not in missing
+        self.has_tmpfs, self.has_devices = 'tmpfs' not in missing, 'devices' not in missing
         self.shim = None if 'shim' in missing else program('tests/cluster/faulty_disk.so')
         self.nodes, self.loads, self.churn, self.monitor = [], [], None, None
         self.active, self.dirty = [], set()
@@ -354,6 +354,10 @@ class Drill:
             if child and child.poll() is None:
                 child.kill()
                 child.wait()
+        for node in self.nodes:
+            for disk in node.disks:
+                if disk.device:
+                    disk.device.close()
         self.reports()
         self.events.close()
 

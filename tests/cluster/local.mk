@@ -28,5 +28,5 @@ CLUSTER_TESTS = \
 dist_check_SCRIPTS += $(CLUSTER_TESTS)
 TAP_TESTS += $(CLUSTER_TESTS)
 EXTRA_DIST += tests/cluster/harness.py \
-	tests/cluster/drill_cluster.py tests/cluster/drill_faults.py tests/cluster/drill_machine.py \
+	tests/cluster/drill_cluster.py tests/cluster/drill_device.py tests/cluster/drill_faults.py tests/cluster/drill_machine.py \
 	tests/cluster/drill_run.py tests/cluster/tsan.supp
