@@ -5,7 +5,8 @@
  *
  *   check_run      every live slot reads its shard, verified by its checksums
  *   check_judge    versions and presence are compared: which stand, which are to be rebuilt or dropped
- *   check_compare  all shards are of one version: what some say about the others is computed and compared
+ *   check_compare  among those of the version that stands, what some say about the others is computed
+ *                  and compared: nothing is rebuilt from shards that contradict each other
  *   check_suspect  they contradict each other: each is left out in turn. When the others agree without
  *                  exactly one of them, that one is wrong (with m >= 2 there is only one such: two
  *                  stripes that agree everywhere but in two places are the same stripe)
@@ -25,6 +26,7 @@ enum { NOBODY = UINT32_MAX };
 struct verdict {
 	uint64_t version;  /* of the content that stands; 0: there is none */
 	uint64_t bad;      /* slots to rebuild */
+	uint64_t sound;    /* slots whose shards are of that version */
 	uint64_t leftover; /* slots that hold what was deleted */
 	bool undecided, unclear;
 };
@@ -95,6 +97,10 @@ static void check_settle(struct node *node, struct op *op, uint64_t bad, uint64_
 {
 	struct pg *pg = op->pg;
 
+	if (!bad && !drop) {
+		check_finish(node, op, 0);
+		return;
+	}
 	if (!(op->req->flags & MSG_F_REPAIR)) {
 		check_finish(node, op, 0);
 		return;
@@ -139,7 +145,7 @@ static void check_compared(struct node *node, struct op *op)
 	op->code = NULL;
 	code_free(c);
 	if (op->suspect == NOBODY && agree) {
-		check_finish(node, op, 0);
+		check_settle(node, op, op->failed, 0);
 		return;
 	}
 	if (agree)
@@ -148,14 +154,14 @@ static void check_compared(struct node *node, struct op *op)
 	check_suspect(node, op);
 }
 
-/* Computes from k live shards all others, leaving the suspect out. False: there is nothing to compare. */
+/* Computes from k sound shards all others, leaving the suspect out. False: there is nothing to compare. */
 static bool check_compare(struct node *node, struct op *op)
 {
 	struct pg *pg = op->pg;
 	struct code_job *c = code_create(node, op, op->plan->shard[pg->own].hi);
 
 	for (uint32_t i = 0; i < pg->n; i++) {
-		if (!(pg->live & slot_bit(i)) || i == op->suspect)
+		if (!(op->prepared & slot_bit(i)) || i == op->suspect)
 			continue;
 		if (c->in_count < pg->k) {
 			c->in_id[c->in_count] = i;
@@ -177,7 +183,7 @@ static void check_suspect(struct node *node, struct op *op)
 {
 	struct pg *pg = op->pg;
 
-	while (op->suspect < pg->n && !(pg->live & slot_bit(op->suspect)))
+	while (op->suspect < pg->n && !(op->prepared & slot_bit(op->suspect)))
 		op->suspect++;
 	if (op->suspect < pg->n && check_compare(node, op))
 		return;
@@ -186,7 +192,7 @@ static void check_suspect(struct node *node, struct op *op)
 		return;
 	}
 	op->check.damaged++;
-	check_settle(node, op, op->suspects, op->suspects);
+	check_settle(node, op, op->failed | op->suspects, op->suspects);
 }
 
 /* ---- Versions and presence ---- */
@@ -221,6 +227,7 @@ static void judge_content(const struct pg *pg, uint64_t oid, uint64_t now, uint6
 	} else if (enough && (!absent || changed == v->version ||
 	                      count_bits(now) >= count_bits(absent))) {
 		v->bad = absent | others;
+		v->sound = now;
 	} else if (absent && count_bits(now | others) < pg->k) {
 		v->leftover = content; /* more than m slots are without it: it was deleted */
 		v->version = 0;
@@ -306,12 +313,12 @@ static void check_read(struct node *node, struct op *op)
 	op->version = v.version;
 	op->suspect = NOBODY;
 	op->suspects = 0;
+	op->failed = v.bad;
+	op->prepared = v.sound;
 	if (v.undecided)
 		check_undecided(node, op);
-	else if (v.bad || v.leftover)
+	else if (!v.sound || !check_compare(node, op))
 		check_settle(node, op, v.bad, v.leftover);
-	else if (!v.version || !check_compare(node, op))
-		check_finish(node, op, 0);
 }
 
 void check_run(struct node *node, struct op *op)

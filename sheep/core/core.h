@@ -250,8 +250,10 @@ struct pg_slot {
 	uint32_t interval_start;
 	uint32_t promised; /* a primary peered in this epoch: older ones are refused */
 	struct scrub_times {
-		uint64_t seen_ms;          /* since when we are its primary */
-		uint64_t done_ms, done_s;  /* when the last scrub that came to its end began; 0: none */
+		/* When the last scrub that came to its end began: done_s for people and for other
+		 * primaries; the schedule is by a clock that does not jump. 0: none is known. */
+		uint64_t done_s, done_ms;
+		uint64_t seen_ms, age_ms; /* looked first at seen_ms; done was so long ago then */
 		uint64_t begun_ms, begun_s;
 		uint64_t cursor;           /* a scrub broken off goes on behind this object */
 	} scrub;

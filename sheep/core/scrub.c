@@ -106,6 +106,8 @@ static uint64_t scrub_due_ms(const struct node *node, const struct pg_slot *slot
 
 	if (t->done_ms)
 		return t->done_ms + interval;
+	if (t->done_s)
+		return t->seen_ms + (interval > t->age_ms ? interval - t->age_ms : 0);
 	return t->seen_ms +
 	       hash64(slot->pg->number | (uint64_t)slot->pg->pool << 32) %
 	               MIN(interval, (uint64_t)SPREAD_MS);
@@ -133,6 +135,34 @@ static void scrub_begin(struct node *node, struct pg_slot *slot)
 	}
 }
 
+/* What the slots remember of scrubs by other primaries, or before we started. */
+static void scrub_see(struct node *node, struct pg_slot *slot)
+{
+	struct scrub_times *t = &slot->scrub;
+	uint64_t done_s = 0;
+
+	for (uint32_t i = 0; i < slot->pg->member_count; i++)
+		done_s = MAX(done_s, slot->pg->members[i].info.scrubbed);
+	if (t->seen_ms && done_s <= t->done_s)
+		return;
+	t->seen_ms = node->now;
+	t->done_s = done_s;
+	t->done_ms = 0;
+	t->age_ms = node->wall > done_s ? (node->wall - done_s) * 1000 : 0;
+}
+
+/* Every slot remembers when; nobody waits for that. */
+static void scrub_record(struct node *node, struct pg *pg, uint64_t done_s)
+{
+	for (uint32_t i = 0; i < pg->n; i++) {
+		if (!(pg->live & slot_bit(i)))
+			continue;
+		struct msg *m = pg_msg(node, pg, MSG_PG_ACTIVATE);
+		m->info.scrubbed = done_s;
+		call_start(node, pg, pg->slot_node[i], pg->slot_disk[i], m, NULL, NULL);
+	}
+}
+
 /* The next clean PG in turn that is due. */
 static void scrub_look(struct node *node)
 {
@@ -152,8 +182,7 @@ static void scrub_look(struct node *node)
 		}
 		if (!slot || !slot->pg)
 			continue;
-		if (!slot->scrub.seen_ms)
-			slot->scrub.seen_ms = node->now;
+		scrub_see(node, slot);
 		if (slot->pg->clean && scrub_is_due(node, slot)) {
 			scrub_begin(node, slot);
 			return;
@@ -174,6 +203,7 @@ static void scrub_end(struct node *node)
 	t->done_ms = t->begun_ms;
 	t->done_s = t->begun_s;
 	t->cursor = 0;
+	scrub_record(node, node->scrub->pg, t->done_s);
 	node->scrub->pg = NULL;
 	pages_drop(node->scrub);
 }

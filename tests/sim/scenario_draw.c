@@ -105,6 +105,9 @@ static void draw_profile(struct scenario *s)
 	for (uint32_t i = 0; i < w->node_count; i++)
 		w->nodes[i]->drift_ppm = (int32_t)draw_below(w, 2 * f->drift_ppm + 1) -
 		                         (int32_t)f->drift_ppm;
+	/* In a third of the runs. Not drawn from the run's own source: the rest stays the same. */
+	if (hash64(w->seed) % 3 == 0)
+		f->scrub_ms = 1000 + hash64(w->seed ^ 7) % 20000;
 	w->stats.fault[FAULT_DRIFT] = f->drift_ppm > 0;
 }
 

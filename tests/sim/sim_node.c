@@ -364,7 +364,9 @@ static void log_to_trace(void *arg, enum log_level level, const char *line)
 void sim_node_start(struct world *w, uint32_t index)
 {
 	struct sim_node *n = w->nodes[index];
-	struct node_config config = {.version = "sim", .pool = w->pool};
+	struct node_config config = {.version = "sim",
+	                             .pool = w->pool,
+	                             .scrub_interval_ms = w->profile.scrub_ms};
 
 	assert(n->state == NODE_OFF);
 	n->info.incarnation = draw_id(w);

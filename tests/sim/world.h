@@ -57,6 +57,7 @@ struct sim_profile {
 	uint32_t ping_ms, lease_ms, session_ms, notify_max_us;
 	/* computations */
 	uint32_t compute_max_us;
+	uint32_t scrub_ms; /* interval of the scrub; 0: as the map says */
 	/* clocks: a node's runs faster or slower by up to this */
 	uint32_t drift_ppm;
 };
