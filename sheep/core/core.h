@@ -37,7 +37,7 @@ enum {
 	OBJECT_CACHE_MAX = 65536,
 	FUTURE_MAX = 4096,  /* messages of a newer epoch kept until its map is here */
 	WAITING_MAX = 4096, /* client operations waiting for one PG to become active */
-	LIST_PAGE = 2048,
+	LIST_PAGE = 1024,
 	RECOVERY_DEFAULT = 8,
 	RECOVERY_BUSY = 2, /* while clients are served */
 	MAX_TRIES = 5,     /* repairs before an operation gives up with RES_IO */
@@ -73,6 +73,8 @@ struct member {
 	uint64_t disk, node;
 	int32_t slot; /* in this interval, or -1: a stray */
 	bool asked, answered, wrong_shards;
+	bool listed;               /* all it has */
+	struct shard_entry cursor; /* the last one listed */
 	struct pg_info info;
 	struct msg *log; /* the reply to PG_QUERY, for its log */
 	struct shard_entry *entries;
@@ -122,6 +124,8 @@ struct pg {
 	uint64_t live; /* slots whose disk is up */
 	uint32_t own;  /* our slot */
 	bool clean, clean_sent, tombstones;
+	bool listing;      /* one of node->listing */
+	struct list turn;  /* node->to_list */
 	uint32_t clean_round;  /* the clean record under way */
 	uint64_t clean_commit; /* its commit point */
 	uint64_t
@@ -136,6 +140,11 @@ struct pg {
 	uint64_t max_version;
 	struct undo *undo;
 	uint32_t undo_count, undo_next;
+	uint64_t *names; /* of the objects that may differ, when those are asked for */
+	uint32_t name_count, named;
+	uint64_t listed_from;   /* objects before this one are decided */
+	struct log_entry *done; /* changes in the members' logs that count, so far */
+	uint32_t done_count, done_capacity;
 
 	uint64_t counter; /* of the last version given out in this interval */
 	uint64_t floor;   /* `requests` has every change that is newer */
@@ -314,6 +323,8 @@ struct node {
 
 	struct list object_lru;
 	uint32_t object_count;
+	struct list to_list; /* struct pg.turn */
+	uint32_t listing;    /* PGs whose members list all they have */
 	struct list recover[MAX_PARITY + 1]; /* struct missing.queue by remaining redundancy */
 	struct list blocked; /* struct missing.queue: a target is full; tried again later */
 	uint32_t recovering; /* objects being rebuilt now */
@@ -424,11 +435,24 @@ void peering_start(struct node *node, struct pg *pg);
 void peering_tick(struct node *node, struct pg *pg);
 void members_free(struct pg *pg);
 struct member *member_find(struct pg *pg, uint64_t disk); /* NULL: none */
-void resolve_objects(struct node *node, struct pg *pg);
+void peering_wait(struct node *node, struct pg *pg); /* tries again later */
+void peering_resolved(struct node *node, struct pg *pg);
+/* Decides about the objects up to `to` that members have listed. */
+void resolve_objects(struct node *node, struct pg *pg, uint64_t to);
 /* The version was decided against. */
 bool undo_rejected(const struct pg *pg, uint64_t version, uint64_t oid);
 /* It is pending at that member below the version that stands. */
 bool undo_pending_below(const struct pg *pg, uint32_t member, uint64_t version, uint64_t oid);
+
+/* listing.c: ends in peering_resolved */
+void listing_start(struct node *node, struct pg *pg);
+void listing_drop(struct node *node, struct pg *pg);
+
+/* pg_log.c */
+/* Notes what counts of the changes of objects [from, to], which have just been decided. */
+void pg_log_take(struct pg *pg, uint64_t from, uint64_t to);
+/* All are decided: what was noted are the PG's known requests. */
+void pg_log_settle(struct pg *pg);
 
 /* object.c */
 struct object *object_get(struct node *node, struct pg *pg, uint64_t oid);

@@ -10,6 +10,7 @@ sheep_core_libcore_a_SOURCES = \
 	sheep/core/effects.c \
 	sheep/core/epochs.c \
 	sheep/core/list.c \
+	sheep/core/listing.c \
 	sheep/core/membership.c \
 	sheep/core/missing.c \
 	sheep/core/node.c \
@@ -17,6 +18,7 @@ sheep_core_libcore_a_SOURCES = \
 	sheep/core/object.c \
 	sheep/core/peering.c \
 	sheep/core/pg.c \
+	sheep/core/pg_log.c \
 	sheep/core/plan.c \
 	sheep/core/read.c \
 	sheep/core/recovery.c \

@@ -7,7 +7,8 @@
  *   PG_QUERY       every slot that is up, then every disk that was a slot since the PG was last
  *   clean,
  *                  tells what it knows of the PG and promises to refuse older epochs
- *   PG_LIST        each of them lists its shards; resolve.c decides about each object
+ *   PG_LIST        they tell what they hold of each object that may differ (listing.c); resolve.c
+ *   decides about it, pg_log.c about the requests behind it
  *   PG_ROLLBACK    versions that were never acknowledged are taken back, durably
  *   PG_ACTIVATING  every slot records that the PG is active in this interval, and how far all is
  *   decided
@@ -39,7 +40,7 @@ void members_free(struct pg *pg)
 	free(pg->undo);
 }
 
-static void peering_wait(struct node *node, struct pg *pg)
+void peering_wait(struct node *node, struct pg *pg)
 {
 	pg->state = PG_DOWN;
 	pg->retry_at = node->now + PEERING_RETRY_MS;
@@ -136,8 +137,6 @@ static bool interval_is_known(struct node *node, struct pg *pg, const struct int
 	return lost || !iv->writable;
 }
 
-static void peering_list(struct node *node, struct pg *pg);
-
 static void peering_prior(struct node *node, struct pg *pg)
 {
 	intervals_each(node, pg, pg->clean_epoch, interval_add_members, NULL);
@@ -147,7 +146,7 @@ static void peering_prior(struct node *node, struct pg *pg)
 	if (pg->awaited)
 		return;
 	if (intervals_each(node, pg, pg->clean_epoch, interval_is_known, NULL))
-		peering_list(node, pg);
+		listing_start(node, pg);
 	else
 		peering_wait(node, pg);
 }
@@ -163,155 +162,10 @@ void peering_start(struct node *node, struct pg *pg)
 			member_query(node, pg, i);
 }
 
-/* ---- Which changes count as done ---- */
-
-static int log_compare(const void *a, const void *b)
-{
-	const struct log_entry *x = a, *y = b;
-
-	return x->version < y->version ? -1 : x->version > y->version;
-}
-
-/* What is committed there, or was before what is committed there, was acknowledged. */
-static bool member_committed(const struct member *mb, const struct log_entry *e)
-{
-	uint32_t lo = 0, hi = mb->entry_count;
-
-	while (lo < hi) {
-		uint32_t mid = (lo + hi) / 2;
-		if (mb->entries[mid].oid < e->oid)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
-	for (; lo < mb->entry_count && mb->entries[lo].oid == e->oid; lo++)
-		if (mb->entries[lo].version >= e->version)
-			return true;
-	return false;
-}
-
-/*
- * Logs of the last active interval tell all that was acknowledged before it; older logs may tell of
- * versions that were taken back while their holder was away. Even in the former, what was pending
- * when the interval began, and still is, was only kept until it is decided. What is not stable yet
- * counts once it is.
- */
-static bool change_counts(struct pg *pg, uint32_t member, const struct log_entry *e,
-                          uint32_t last_active)
-{
-	struct member *mb = &pg->members[member];
-	struct missing *m = missing_find(pg, e->oid);
-
-	if (m && m->unstable && m->version == e->version) {
-		m->req = e->req;
-		return false;
-	}
-	if (undo_rejected(pg, e->version, e->oid))
-		return false;
-	if (member_committed(mb, e))
-		return true;
-	return mb->info.activated == last_active &&
-	       (version_epoch(e->version) >= last_active ||
-	        !undo_pending_below(pg, member, e->version, e->oid));
-}
-
-static void peering_merge_logs(struct pg *pg)
-{
-	uint32_t last_active = 0, count = 0, total = 0;
-
-	for (uint32_t i = 0; i < pg->member_count; i++) {
-		last_active = MAX(last_active, pg->members[i].info.activated);
-		total += pg->members[i].log ? pg->members[i].log->log_count : 0;
-	}
-	struct log_entry *all = xcalloc(total + 1, sizeof(*all));
-	for (uint32_t i = 0; i < pg->member_count; i++) {
-		const struct member *mb = &pg->members[i];
-		if (mb->info.activated == last_active)
-			pg->floor = MAX(pg->floor, mb->info.floor);
-		for (uint32_t j = 0; mb->log && j < mb->log->log_count; j++)
-			if (change_counts(pg, i, &mb->log->log[j], last_active))
-				all[count++] = mb->log->log[j];
-	}
-	qsort(all, count, sizeof(*all), log_compare);
-	for (uint32_t i = 0; i < count; i++)
-		if (!i || log_compare(&all[i - 1], &all[i]) || all[i - 1].oid != all[i].oid)
-			pg_add_request(pg, &all[i], RES_OK);
-	free(all);
-}
-
-/* ---- List ---- */
-
-static void list_page(struct node *node, struct pg *pg, uint32_t index);
-static void peering_undo(struct node *node, struct pg *pg);
-
-static void peering_resolve(struct node *node, struct pg *pg)
-{
-	resolve_objects(node, pg);
-	peering_merge_logs(pg);
-	for (uint32_t i = 0; i < pg->member_count; i++) {
-		struct member *mb = &pg->members[i];
-		free(mb->entries);
-		mb->entries = NULL;
-		mb->entry_count = mb->entry_capacity = 0;
-		msg_destroy(mb->log);
-		mb->log = NULL;
-	}
-	pg->state = PG_ROLLBACK;
-	peering_undo(node, pg);
-}
-
-static void page_answer(struct node *node, struct call *call, struct msg *page)
-{
-	struct pg *pg = call->ctx;
-	struct member *mb = &pg->members[call->index];
-
-	if (page->result != RES_OK) {
-		peering_wait(node, pg);
-		return;
-	}
-	uint32_t count = mb->entry_count + page->entry_count;
-	if (count > mb->entry_capacity) {
-		mb->entry_capacity = MAX(count, mb->entry_capacity * 2);
-		mb->entries = xrealloc(mb->entries, mb->entry_capacity * sizeof(*mb->entries));
-	}
-	for (uint32_t i = 0; i < page->entry_count; i++)
-		mb->entries[mb->entry_count++] = page->entries[i];
-	if ((page->flags & MSG_F_MORE) && page->entry_count) {
-		list_page(node, pg, call->index);
-		return;
-	}
-	if (--pg->awaited == 0 && pg->state == PG_LIST)
-		peering_resolve(node, pg);
-}
-
-static void list_page(struct node *node, struct pg *pg, uint32_t index)
-{
-	struct member *mb = &pg->members[index];
-	struct msg *m = pg_msg(node, pg, MSG_PG_LIST);
-
-	m->length = LIST_PAGE;
-	if (mb->entry_count) {
-		m->oid = mb->entries[mb->entry_count - 1].oid;
-		m->shard = mb->entries[mb->entry_count - 1].shard;
-	} else {
-		m->flags = MSG_F_FIRST;
-	}
-	call_start(node, pg, mb->node, mb->disk, m, page_answer, pg)->index = index;
-}
-
-static void peering_list(struct node *node, struct pg *pg)
-{
-	pg->state = PG_LIST;
-	for (uint32_t i = 0; i < pg->member_count; i++)
-		pg->awaited += pg->members[i].answered;
-	for (uint32_t i = 0; i < pg->member_count; i++)
-		if (pg->members[i].answered)
-			list_page(node, pg, i);
-}
-
 /* ---- Taking back what was never acknowledged ---- */
 
 static void peering_activate(struct node *node, struct pg *pg);
+static void peering_undo(struct node *node, struct pg *pg);
 
 static void undo_answer(struct node *node, struct call *call, struct msg *reply)
 {
@@ -322,6 +176,12 @@ static void undo_answer(struct node *node, struct call *call, struct msg *reply)
 		peering_undo(node, pg);
 	else
 		peering_wait(node, pg);
+}
+
+void peering_resolved(struct node *node, struct pg *pg)
+{
+	pg->state = PG_ROLLBACK;
+	peering_undo(node, pg);
 }
 
 static void peering_undo(struct node *node, struct pg *pg)

@@ -40,6 +40,7 @@ struct pg *pg_begin(struct node *node, const struct map_pool *conf, struct ec_co
 	pg->commit_cap = UINT64_MAX;
 	pg->clean_epoch = conf->created_epoch;
 	pg_fill_slots(node, pg);
+	list_init(&pg->turn);
 	list_init(&pg->inflight);
 	list_init(&pg->requests_order);
 	list_init(&pg->calls);
@@ -86,7 +87,9 @@ void pg_end(struct node *node, struct pg *pg)
 	htab_fini(&pg->missing);
 	htab_fini(&pg->objects);
 	pg_forget_requests(pg);
+	listing_drop(node, pg);
 	members_free(pg);
+	free(pg->done);
 	free(pg);
 }
 

@@ -323,23 +323,30 @@ static void resolve_object(struct node *node, struct pg *pg, const struct found 
 	missing_requeue(node, m);
 }
 
+/* The next object that somebody lists, or false. */
+static bool next_object(const struct pg *pg, const uint32_t *at, uint64_t *ret_oid)
+{
+	bool any = false;
+
+	for (uint32_t i = 0; i < pg->member_count; i++) {
+		const struct member *mb = &pg->members[i];
+		if (at[i] == mb->entry_count)
+			continue;
+		uint64_t oid = mb->entries[at[i]].oid;
+		*ret_oid = any ? MIN(*ret_oid, oid) : oid;
+		any = true;
+	}
+	return any;
+}
+
 /* Merges the members' listings, all sorted by object. */
-void resolve_objects(struct node *node, struct pg *pg)
+void resolve_objects(struct node *node, struct pg *pg, uint64_t to)
 {
 	uint32_t *at = xcalloc(pg->member_count, sizeof(*at));
 	struct found *f = xcalloc(1, sizeof(*f));
 
-	for (;;) {
-		bool any = false;
-		f->oid = UINT64_MAX;
+	while (next_object(pg, at, &f->oid) && f->oid <= to) {
 		f->count = 0;
-		for (uint32_t i = 0; i < pg->member_count; i++)
-			if (at[i] < pg->members[i].entry_count) {
-				f->oid = MIN(f->oid, pg->members[i].entries[at[i]].oid);
-				any = true;
-			}
-		if (!any)
-			break;
 		for (uint32_t i = 0; i < pg->member_count; i++) {
 			struct member *mb = &pg->members[i];
 			for (; at[i] < mb->entry_count && mb->entries[at[i]].oid == f->oid;
