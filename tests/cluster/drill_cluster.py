@@ -105,7 +105,8 @@ class Node:
         self.starts += 1
         with open(self.log, 'ab') as log:
             self.process = subprocess.Popen(self.command(), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                                            env=self.environment(), start_new_session=True)
+                                            env=self.environment(), start_new_session=True,
+                                            preexec_fn=self.drill.preexec)
 
     def alive(self):
         return self.process is not None and self.process.poll() is None
@@ -151,7 +152,8 @@ class Load:
             os.path.join(drill.logs, 'report.' + name), os.path.join(harness.HERE, 'tsan.supp'))
         with open(self.errors, 'wb') as errors:
             self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors,
-                                            text=True, env=env, start_new_session=True)
+                                            text=True, env=env, start_new_session=True,
+                                            preexec_fn=drill.preexec)
 
     def said(self):
         with open(self.errors, errors='replace') as f:

@@ -110,6 +110,8 @@ class Drill:
         os.makedirs(self.logs, exist_ok=True)
         self.disks, self.port = options.disks, options.port
         self.slow = options.slow
+        # In namespaces of their own all end with the drill anyhow.
+        self.preexec = None if net.isolated else harness.die_with_parent
         self.log_level = options.log
         self.has_tmpfs, self.has_devices = 'tmpfs' not in missing, 'devices' not in missing
         self.shim = None if 'shim' in missing else program('tests/cluster/faulty_disk.so')
