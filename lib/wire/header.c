@@ -17,7 +17,8 @@
 	X(type) X(reply) X(id) X(epoch) X(result) X(flags) X(pool) X(pg) X(oid) X(shard) X(disk)   \
 	X(version) X(commit) X(offset) X(length) X(shard_flags) X(version_min) X(version_max)      \
 	X(cluster) X(node)
-#define ENTRY_FIELDS(X) X(oid) X(shard) X(flags) X(version) X(pending) X(size)
+#define ENTRY_FIELDS(X)                                                                            \
+	X(oid) X(shard) X(flags) X(version) X(pending) X(size) X(stood) X(pending_stood)
 #define INFO_FIELDS(X)                                                                             \
 	X(activated) X(clean) X(commit) X(complete) X(clean_commit) X(floor) X(objects) X(suspect) \
 	X(scrubbed)

@@ -45,7 +45,7 @@
 	/* primary to the holder of a shard: epoch pool pg oid shard disk */                       \
 	X(MSG_SHARD_PREPARE, 30) /* version base commit shard_flags ranges req payload */          \
 	X(MSG_SHARD_READ, 31)    /* offset length; reply: version, payload (holes as zeros) */     \
-	X(MSG_SHARD_PUSH, 32)    /* version shard_flags ranges req payload: becomes committed */   \
+	X(MSG_SHARD_PUSH, 32)    /* version base info shard_flags ranges req payload */            \
 	X(MSG_SHARD_ROLLBACK, 33) /* version: forget this pending version */                       \
 	X(MSG_SHARD_REMOVE, 34)  /* version: drop the shard if it is at most this version */       \
 	X(MSG_SHARD_STAT, 35)    /* reply: entries[0], or RES_NOENT */                             \
@@ -106,6 +106,7 @@ enum shard_flags {
 	SHARD_DELETE = 1 << 1,  /* the object is deleted: leaves a tombstone with this version */
 	SHARD_CREATE_OK = 1 << 2, /* the shard may be absent (base 0): it is created */
 	SHARD_UNSTABLE = 1 << 3,  /* PUSH: not known acknowledged: pending, not committed */
+	SHARD_ACCEPT = 1 << 4,    /* PUSH, UNSTABLE: the shard has it: it stands in this interval too */
 };
 
 enum range_op {
@@ -149,6 +150,7 @@ struct shard_entry {
 	uint32_t flags;
 	uint64_t version; /* committed; 0 = none */
 	uint64_t pending; /* prepared, not known committed; 0 = none */
+	uint32_t stood, pending_stood; /* the last interval that accepted either here, by its epoch */
 	uint64_t size;    /* end of the last data byte of the newest version, in the shard */
 };
 

@@ -13,6 +13,9 @@
  *   committed   a version, tombstone or content (bytes; holes read as zeros), and
  *   pending     at most one newer version, prepared but not known to be acknowledged.
  * "newest" is pending if there is one, else committed. A fresh shard has neither (version 0).
+ * Each of the two has `stood`: the epoch of the last interval that accepted it here, by a prepare or a
+ * push. It goes with the version when pending becomes committed. An order of (stood, version), not the
+ * version alone, tells what is the later word.
  * Per PG it keeps a struct pg_info and a log of the last PG_LOG_MAX prepared changes (version,
  * oid, req), by version. info.floor is at least the version of every entry that gave way. info.suspect
  * is set when a shard is marked damaged.
@@ -30,7 +33,7 @@
  *   4. If pending exists: when pending == req->base it becomes committed, else RES_BASE.
  *   5. Unless REPLACE or DELETE: newest must equal req->base, else RES_BASE. (A tombstone counts
  *   as a version; base 0 = absent.)
- *   6. pending = req->version: DELETE: a tombstone. REPLACE: only the ranges. Otherwise the
+ *   6. pending = req->version, its stood = version_epoch(req->version): DELETE: a tombstone. REPLACE: only the ranges. Otherwise the
  *   committed content (nothing if
  *      that is a tombstone) with the ranges applied: DATA, XOR (onto zeros where there is a
  *      hole), ZERO.
@@ -44,12 +47,18 @@
  * MSG_SHARD_PUSH (durable)
  *   If committed >= req->version (and not damaged): RES_OK, nothing changes. If pending >
  *   req->version: RES_BASE. Otherwise
- *   committed = req->version with exactly the ranges as content (or a tombstone), damage and pending
- *   are gone, and the pending version's log entries too when it is another one.
- *   With SHARD_UNSTABLE, for a version that may yet be taken back: what is pending becomes it
- *   instead, committed stays as it is, and req->req is appended to the log as by PREPARE. RES_OK
- *   without a change also when it is pending already (and not damaged).
- *   RES_NOSPACE when only the reserve is left; SHARD_UNSTABLE may use of the reserve what deletes may.
+ *   committed = req->version with exactly the ranges as content (or a tombstone), its stood =
+ *   req->info.activated, damage and pending are gone, and the pending version's log entries too when it
+ *   is another one. RES_NOSPACE when only the reserve is left.
+ *   With SHARD_UNSTABLE, for a version that may yet be taken back:
+ *   1. If committed >= req->version: RES_OK, nothing changes.
+ *   2. If pending == req->version (and not damaged): its stood = req->info.activated where greater, RES_OK.
+ *   3. With SHARD_ACCEPT (only 2 was meant, no bytes came): RES_BASE, nothing changes.
+ *   4. If pending == req->base it becomes committed; any other pending version is dropped with its log
+ *      entries, a greater one too.
+ *   5. pending = req->version with exactly the ranges as content (or a tombstone), its stood =
+ *      req->info.activated; committed stays as it is. req->req is appended to the log as by PREPARE.
+ *   It may use of the reserve what deletes may.
  * MSG_SHARD_ROLLBACK (durable)
  *   If pending == req->version: it is dropped, and its log entries too. RES_OK also when there
  *   is no such
