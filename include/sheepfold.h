@@ -127,6 +127,9 @@ struct sf_check_result {
 	uint64_t missing, damaged, stale; /* shards found so */
 	uint64_t repaired;
 	uint64_t lost_objects; /* could not be read or repaired */
+	uint64_t leftover;     /* shards of deleted objects */
+	uint64_t undecided_objects; /* their parts contradict each other: sf_troubles_get has them */
+	uint64_t absent_objects; /* were written once and read as zeros: discarded, or given up */
 };
 /* Called from the I/O thread. */
 typedef void (*sf_progress)(void *arg, uint64_t done, uint64_t total);
@@ -290,6 +293,7 @@ struct sf_status {
 	uint32_t nodes_total, nodes_up, nodes_out,
 		nodes_silent; /* silent: up, but gave no answer */
 	uint32_t disks_total, disks_up, disks_failed, disks_out;
+	uint32_t disks_lost; /* given up by an operator; not among those failed or out */
 	uint32_t pgs_total, pgs_clean, pgs_degraded, pgs_recovering, pgs_peering, pgs_halted,
 		pgs_down;
 	/* Objects by how many more failures they survive; [0]: none. */

@@ -16,20 +16,33 @@ static void on_progress(void *arg, uint64_t done, uint64_t total)
 
 static void counts_print(const struct sf_check_result *r)
 {
-	printf("%llu objects, %llu shards: %llu missing, %llu damaged, %llu stale; %llu repaired\n",
+	printf("%llu objects, %llu shards: %llu missing, %llu damaged, %llu stale, %llu left over; "
+	       "%llu repaired\n",
 	       (unsigned long long)r->objects, (unsigned long long)r->shards,
 	       (unsigned long long)r->missing, (unsigned long long)r->damaged,
-	       (unsigned long long)r->stale, (unsigned long long)r->repaired);
+	       (unsigned long long)r->stale, (unsigned long long)r->leftover,
+	       (unsigned long long)r->repaired);
+	if (r->absent_objects)
+		printf("%llu objects were written once and read as zeros: discarded, or given up\n",
+		       (unsigned long long)r->absent_objects);
 }
 
 /* With -e nothing is repaired: only told. */
 static int verdict(const char *name, const struct sf_check_result *r, bool repair, bool quiet)
 {
-	uint64_t found = r->missing + r->damaged + r->stale;
+	uint64_t found = r->missing + r->damaged + r->stale + r->leftover;
 
 	if (r->lost_objects > 0) {
 		fprintf(stderr, "%s: %llu object%s cannot be read or repaired\n", name,
 		        (unsigned long long)r->lost_objects, r->lost_objects == 1 ? "" : "s");
+		return DOG_FAILED;
+	}
+	if (r->undecided_objects > 0) {
+		fprintf(stderr,
+		        "%s: the parts of %llu object%s contradict each other, see dog cluster recover "
+		        "list\n",
+		        name, (unsigned long long)r->undecided_objects,
+		        r->undecided_objects == 1 ? "" : "s");
 		return DOG_FAILED;
 	}
 	if (found > r->repaired) {
@@ -62,7 +75,7 @@ int check_volume(struct dog *dog, const char *name, bool repair, json_t *results
 		value = json_check(&r);
 		json_object_set_new(value, "name", json_string(name));
 		json_array_append_new(results, value);
-	} else if (r.missing || r.damaged || r.stale || dog->verbose) {
+	} else if (r.missing || r.damaged || r.stale || r.leftover || dog->verbose) {
 		counts_print(&r);
 	}
 	if (repair && !results)

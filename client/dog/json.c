@@ -136,14 +136,15 @@ json_t *json_status(const struct sf_status *s)
 
 	for (uint32_t i = 0; i < s->disk_count; i++)
 		json_array_append_new(disks, json_disk(&s->disks[i]));
-	return json_pack("{s:s, s:s, s:o, s:{s:i, s:i, s:i, s:i}, s:{s:i, s:i, s:i, s:i, s:o},"
+	return json_pack("{s:s, s:s, s:o, s:{s:i, s:i, s:i, s:i}, s:{s:i, s:i, s:i, s:i, s:i, s:o},"
 	                 " s:{s:i, s:i, s:i, s:i, s:i, s:i, s:i}, s:{s:o, s:o, s:o, s:i}, s:o,"
 	                 " s:{s:o, s:o, s:o}, s:o, s:o, s:i}",
 	                 "health", sf_health_word(s->health), "advice", s->advice, "epoch",
 	                 number(s->epoch), "nodes", "total", (int)s->nodes_total, "up",
 	                 (int)s->nodes_up, "out", (int)s->nodes_out, "silent", (int)s->nodes_silent,
 	                 "disks", "total", (int)s->disks_total, "up", (int)s->disks_up, "failed",
-	                 (int)s->disks_failed, "out", (int)s->disks_out, "list", disks,
+	                 (int)s->disks_failed, "out", (int)s->disks_out, "given_up", (int)s->disks_lost,
+	                 "list", disks,
 	                 "placement_groups", "total", (int)s->pgs_total, "clean", (int)s->pgs_clean,
 	                 "degraded", (int)s->pgs_degraded, "recovering", (int)s->pgs_recovering,
 	                 "peering", (int)s->pgs_peering, "halted", (int)s->pgs_halted, "down",
@@ -177,10 +178,13 @@ json_t *json_location(const struct sf_object_location *l)
 
 json_t *json_check(const struct sf_check_result *r)
 {
-	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "objects", number(r->objects),
+	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "objects",
+	                 number(r->objects),
 	                 "shards", number(r->shards), "missing", number(r->missing), "damaged",
 	                 number(r->damaged), "stale", number(r->stale), "repaired",
-	                 number(r->repaired), "lost_objects", number(r->lost_objects));
+	                 number(r->repaired), "lost_objects", number(r->lost_objects), "left_over",
+	                 number(r->leftover), "undecided_objects", number(r->undecided_objects),
+	                 "absent_objects", number(r->absent_objects));
 }
 
 int json_print(json_t *value)

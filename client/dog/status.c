@@ -107,6 +107,7 @@ static void status_print(const struct sf_status *s, const struct sf_map *map)
 	printf("\nDisks: %u, %u up", s->disks_total, s->disks_up);
 	part_print(s->disks_failed, "failed");
 	part_print(s->disks_out, "out");
+	part_print(s->disks_lost, "given up");
 	printf("\n");
 	if (s->health == SF_HEALTH_UNFORMATTED)
 		return;

@@ -40,6 +40,10 @@ void health_count_map(struct sf_status *s, const struct map *map)
 		const struct map_node *node = map_find_node(map, d->node);
 
 		s->disks_up += map_disk_up(map, d);
+		if (d->flags & DISK_LOST) {
+			s->disks_lost++;
+			continue;
+		}
 		s->disks_failed += !!(d->flags & DISK_FAILED);
 		s->disks_out += (d->flags & DISK_FAILED) || (node && (node->flags & NODE_OUT));
 	}

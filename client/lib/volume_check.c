@@ -38,6 +38,9 @@ static void check_answered(struct batch_slot *slot, void *arg)
 		r->damaged += req->reply->check.damaged;
 		r->stale += req->reply->check.stale;
 		r->repaired += req->reply->check.repaired;
+		r->leftover += req->reply->check.leftover;
+		r->undecided_objects += req->reply->check.undecided;
+		r->absent_objects += req->result == 0 && !req->reply->check.shards;
 	}
 	if (req->result == -EIO || req->result == -ENOENT) {
 		r->lost_objects++;

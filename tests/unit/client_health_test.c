@@ -81,6 +81,37 @@ static void all_clean_is_ok_and_needs_no_advice(void **state)
 	assert_int_equal(w.status.pgs_total, PGS);
 }
 
+static void disks_given_up_are_not_failures_to_mend(void **state)
+{
+	struct world w;
+
+	world_init(&w);
+	down(&w, 2, 1000);
+	w.nodes[2].flags |= NODE_OUT;
+	w.disks[2].flags = DISK_FAILED | DISK_LOST;
+	expect(&w, SF_HEALTH_OK, "");
+	assert_int_equal(w.status.disks_lost, 1);
+	assert_int_equal(w.status.disks_failed, 0);
+	assert_null(strstr(w.status.advice, "replace"));
+}
+
+static void what_is_lost_and_what_can_be_given_up_is_told(void **state)
+{
+	struct world w;
+
+	world_init(&w);
+	down(&w, 2, 1000);
+	w.status.objects_unfound = 3;
+	expect(&w, SF_HEALTH_LOST, "dog cluster recover force");
+	world_init(&w);
+	w.status.objects_unfound = w.status.objects_lost = 3;
+	expect(&w, SF_HEALTH_LOST, "3 of them are lost for good: delete or overwrite them");
+	assert_null(strstr(w.status.advice, "recover force"));
+	world_init(&w);
+	w.status.scrub.undecided = 1;
+	expect(&w, SF_HEALTH_OK, "The parts of 1 object contradict each other");
+}
+
 static void a_node_in_its_grace_period_is_told_with_the_time_left(void **state)
 {
 	struct world w;
@@ -278,6 +309,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(all_clean_is_ok_and_needs_no_advice),
+		cmocka_unit_test(disks_given_up_are_not_failures_to_mend),
+		cmocka_unit_test(what_is_lost_and_what_can_be_given_up_is_told),
 		cmocka_unit_test(a_node_in_its_grace_period_is_told_with_the_time_left),
 		cmocka_unit_test(the_first_grace_period_to_end_counts),
 		cmocka_unit_test(rebuilding_says_when_it_is_done),

@@ -281,6 +281,55 @@ static void settings_change_when_they_differ(void **state)
 	map_unref(map);
 }
 
+static void a_disk_that_was_given_up_never_comes_back(void **state)
+{
+	struct map *map = format_ok(1, 1, 3, 2);
+	struct node_info info = info_of(2, 2);
+	const uint64_t two[] = {200, 201}, stranger[] = {200, 99999}, others[] = {200, 100};
+
+	no_change(map, EV(LOST, .disks = two, .disk_count = 2)); /* they are up */
+	map = step(map, EV(DOWN, .node = 2));
+	no_change(map, EV(LOST, .disks = stranger, .disk_count = 2));
+	no_change(map, EV(LOST, .disks = others, .disk_count = 2)); /* one of them is up */
+	no_change(map, EV(LOST, .disk_count = 0));
+	map = step(map, EV(LOST, .disks = two, .disk_count = 2));
+	assert_int_equal(disk_flags(map, 200), DISK_FAILED | DISK_LOST);
+	assert_int_equal(disk_flags(map, 201), DISK_FAILED | DISK_LOST);
+	assert_int_equal(disk_flags(map, 100), 0);
+	no_change(map, EV(LOST, .disks = two, .disk_count = 2));
+	info.incarnation++;
+	map = step(map, EV(JOIN, .info = &info));
+	assert_int_equal(node_flags(map, 2), NODE_UP);
+	assert_int_equal(disk_flags(map, 200), DISK_FAILED | DISK_LOST);
+	/* Nor by way of another node. */
+	info = info_of(3, 2);
+	info.incarnation++;
+	info.disks[info.disk_count].id = 200;
+	info.disks[info.disk_count++].weight = 1;
+	map = step(map, EV(JOIN, .info = &info));
+	assert_int_equal(disk_flags(map, 200), DISK_FAILED | DISK_LOST);
+	assert_int_equal(map_find_disk(map, 200)->node, 2);
+	map_unref(map);
+}
+
+static void min_live_and_scrub_are_settings(void **state)
+{
+	struct map *map = format_ok(1, 1, 3, 2);
+
+	assert_int_equal(map->min_live_extra, 1);
+	map = step(map, EV(MIN_LIVE, .min_live_extra = 0));
+	assert_int_equal(map->min_live_extra, 0);
+	no_change(map, EV(MIN_LIVE, .min_live_extra = 0));
+	no_change(map, EV(MIN_LIVE, .min_live_extra = MAX_PARITY + 1));
+	map = step(map, EV(SCRUB, .scrub_interval_s = SCRUB_NEVER));
+	no_change(map, EV(SCRUB, .scrub_interval_s = SCRUB_NEVER));
+	no_change(map, EV(SCRUB, .scrub_interval_s = 0));
+	map = step(map, EV(SCRUB, .scrub_now = true));
+	assert_int_equal(map->scrub_since_s, 9);
+	no_change(map, EV(SCRUB, .scrub_now = true, .now_s = 9)); /* the same second */
+	map_unref(map);
+}
+
 static void an_operators_weight_outlives_a_restart(void **state)
 {
 	struct map *map = format_ok(1, 1, 3, 2);
@@ -341,6 +390,8 @@ int main(void)
 		cmocka_unit_test(events_about_strangers_change_nothing),
 		cmocka_unit_test(a_pool_is_made_once),
 		cmocka_unit_test(settings_change_when_they_differ),
+		cmocka_unit_test(a_disk_that_was_given_up_never_comes_back),
+		cmocka_unit_test(min_live_and_scrub_are_settings),
 		cmocka_unit_test(an_operators_weight_outlives_a_restart),
 		cmocka_unit_test(applying_leaves_the_old_map_alone),
 		cmocka_unit_test(the_last_reference_frees),
