@@ -62,12 +62,8 @@ static bool live_slots(struct world *w, uint32_t node, uint32_t pool, uint64_t o
 
 static void cover_check(struct world *w, const struct msg *m)
 {
-	if (m->check.missing)
-		cover(w, BR_CHECK_MISSING);
 	if (m->check.damaged)
 		cover(w, BR_CHECK_DAMAGED);
-	if (m->check.stale)
-		cover(w, BR_CHECK_STALE);
 	if (m->check.repaired)
 		cover(w, BR_CHECK_REPAIRED);
 	if (!m->check.missing && !m->check.damaged && !m->check.stale)
@@ -102,7 +98,7 @@ void cover_answer(struct world *w, uint32_t node, const struct msg *m)
 		[RES_STALE] = BR_ASK_STALE,   [RES_NOT_PRIMARY] = BR_ASK_NOT_PRIMARY,
 		[RES_EXISTS] = BR_ASK_EXISTS, [RES_NOSPACE] = BR_ASK_NOSPACE,
 		[RES_IO] = BR_ASK_IO,         [RES_UNFOUND] = BR_ASK_UNFOUND,
-		[RES_NOT_FORMATTED] = BR_ASK_FORMATTED,
+		[RES_NOT_FORMATTED] = BR_ASK_FORMATTED, [RES_LOST] = BR_ASK_LOST,
 	};
 
 	if (m->type < MSG_OBJ_READ || m->type > MSG_OBJ_CHECK)
@@ -184,6 +180,16 @@ void cover_map(struct world *w, const struct map *before, const struct map *now)
 
 /* ---- Status ---- */
 
+static void cover_trouble(struct world *w, uint32_t kind)
+{
+	if (kind == SF__TROUBLE__KIND__DOWN)
+		cover(w, BR_WAITS);
+	else if (kind == SF__TROUBLE__KIND__UNFOUND)
+		cover(w, BR_UNFOUND);
+	else if (kind == SF__TROUBLE__KIND__LOST)
+		cover(w, BR_LOST);
+}
+
 void cover_status(struct world *w, const struct msg *m)
 {
 	Sf__NodeStatus *s = sf__node_status__unpack(NULL, m->blob_len, m->blob);
@@ -197,7 +203,11 @@ void cover_status(struct world *w, const struct msg *m)
 	w->stats.branch[BR_PG_HALTED] += s->pgs && s->pgs->halted;
 	w->stats.branch[BR_PG_DEGRADED] += s->pgs && s->pgs->degraded;
 	w->stats.branch[BR_PG_RECOVERING] += s->pgs && s->pgs->recovering;
-	w->stats.branch[BR_UNFOUND] += s->objects_unfound > 0;
+	for (size_t i = 0; i < s->n_troubles; i++)
+		cover_trouble(w, s->troubles[i]->kind);
+	w->stats.branch[BR_SCRUB] += s->scrub && s->scrub->objects;
+	w->stats.branch[BR_SCRUB_DAMAGED] += s->scrub && s->scrub->found_damaged;
+	w->stats.branch[BR_SCRUB_REPAIRED] += s->scrub && s->scrub->repaired;
 	w->stats.branch[BR_BLOCKED] += s->objects_blocked > 0;
 	sf__node_status__free_unpacked(s, NULL);
 }

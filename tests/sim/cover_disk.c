@@ -80,23 +80,6 @@ static void cover_prepare(struct world *w, const struct disk_job *job, const str
 			cover(w, req->ranges[i].op == RANGE_XOR ? BR_PREPARE_XOR : BR_PREPARE_ZERO);
 }
 
-/* Some disk has this version only as a pending one. */
-static bool pending_somewhere(struct world *w, const struct msg *req)
-{
-	for (uint32_t i = 0; i < w->node_count; i++) {
-		for (uint32_t d = 0; d < w->nodes[i]->info.disk_count; d++) {
-			const struct disk_pg *pg =
-				sim_disk_pg(&w->nodes[i]->disks[d], req->pool, req->pg);
-
-			for (uint32_t j = 0; pg && j < pg->shard_count; j++)
-				if (pg->shards[j].oid == req->oid &&
-				    pg->shards[j].pending.version == req->version)
-					return true;
-		}
-	}
-	return false;
-}
-
 static void cover_push(struct world *w, const struct disk_job *job, const struct cover_job *b)
 {
 	const struct msg *req = job->req;
@@ -115,7 +98,7 @@ static void cover_push(struct world *w, const struct disk_job *job, const struct
 			cover(w, BR_PUSH_HEALS);
 		if (b->committed && b->committed < req->version)
 			cover(w, BR_PUSH_OVER_OLD);
-		if (pending_somewhere(w, req))
+		if (req->shard_flags & SHARD_UNSTABLE)
 			cover(w, BR_FORWARD_PUSH);
 	}
 }
@@ -153,13 +136,35 @@ static void cover_read(struct world *w, const struct disk_job *job)
 		cover(w, BR_READ_STRAY);
 }
 
-static void cover_activate(struct world *w, const struct cover_job *b, const struct cover_job *a)
+/* Whether somebody listed objects since the PG's members were last asked what they know. */
+static bool *listed_of(struct world *w, const struct msg *req)
 {
+	return &w->listed[req->pool % SIM_POOLS][req->pg % SIM_PGS];
+}
+
+static void cover_list(struct world *w, const struct msg *req)
+{
+	if (!req->epoch)
+		return; /* in search of strays, or for a client */
+	*listed_of(w, req) = true;
+	if (req->log_count)
+		cover(w, BR_LIST_SOME);
+	else if (req->flags & MSG_F_FIRST)
+		cover(w, BR_LIST_ALL);
+}
+
+static void cover_activate(struct world *w, const struct msg *req, const struct cover_job *b,
+                           const struct cover_job *a)
+{
+	if ((req->flags & MSG_F_LOG) && !*listed_of(w, req))
+		cover(w, BR_SHORT);
 	cover(w, BR_ACTIVATE);
 	if (b->behind)
 		cover(w, BR_FORWARD);
 	if (a->log > b->log)
 		cover(w, BR_ACTIVATE_LOG);
+	if (a->log < b->log)
+		cover(w, BR_ACTIVATE_VOID);
 	if (a->tombstones < b->tombstones)
 		cover(w, BR_PURGE);
 }
@@ -187,7 +192,11 @@ void cover_job_after(struct world *w, uint32_t node, uint32_t disk, const struct
 	case MSG_SHARD_READ:
 		cover_read(w, job);
 		break;
+	case MSG_PG_QUERY:
+		*listed_of(w, job->req) = false;
+		break;
 	case MSG_PG_LIST:
+		cover_list(w, job->req);
 		if (job->reply->flags & MSG_F_MORE)
 			cover(w, BR_LIST_MORE);
 		break;
@@ -196,7 +205,7 @@ void cover_job_after(struct world *w, uint32_t node, uint32_t disk, const struct
 		break;
 	case MSG_PG_ACTIVATE:
 		if (job->reply->result == RES_OK)
-			cover_activate(w, before, &after);
+			cover_activate(w, job->req, before, &after);
 		break;
 	case MSG_PG_DROP:
 		if (after.shards < before->shards)

@@ -31,6 +31,8 @@ struct fault_plan {
 	bool same_node_ok;
 	uint32_t m;         /* of the least redundant pool */
 	uint32_t losses_left; /* nodes and disks that may be lost in this run */
+	bool reckless;      /* no budget: nothing may be wrong, but all may be gone */
+	uint32_t beyond;    /* losses that no budget would have allowed */
 	bool over;          /* healed: no more */
 	bool hurt;          /* something was lost and is perhaps not made good yet */
 	bool lying;         /* likewise a disk that came back older than it had said */

@@ -49,6 +49,12 @@ bool budget_loss(struct world *w, struct fault_plan *plan, uint32_t node, uint32
 {
 	char why[CHECK_WHY_LEN];
 
+	if (plan->reckless && plan->losses_left) {
+		plan->losses_left--;
+		plan->beyond += plan->hurt;
+		plan->hurt = true;
+		return true;
+	}
 	if (!plan->losses_left || !enough_left(w, plan, node, disk) ||
 	    (plan->same_node_ok && disk == UINT32_MAX))
 		return false;
@@ -77,6 +83,8 @@ bool budget_lie(struct world *w, struct fault_plan *plan)
 
 bool budget_rot(struct world *w, struct fault_plan *plan, uint32_t pool, uint64_t oid)
 {
+	if (plan->reckless)
+		return true;
 	if (plan->hurt && !all_whole(w))
 		return false;
 	plan->hurt = false;

@@ -14,7 +14,7 @@
 #include "tests/sim/sim_node.h"
 #include "tests/sim/workload.h"
 
-enum { POLL_MS = 500 };
+enum { POLL_MS = 500, RECKLESS_S = 15 };
 
 /* ---- Format ---- */
 
@@ -176,6 +176,19 @@ static bool run_final(struct scenario *s)
 	return run_all_objects(s, &s->w->workload->final, "final reads");
 }
 
+/* More was lost than any redundancy makes good: nothing is promised but that no answer is wrong. */
+static void run_reckless(struct scenario *s)
+{
+	struct world *w = s->w;
+	uint64_t limit = w->now_us + RECKLESS_S * SIM_SECOND;
+
+	w->stats.fault[FAULT_BEYOND] = s->faults.beyond > 0;
+	faults_heal(w, &s->faults);
+	w->workload->ops_left += w->workload->object_count;
+	while (!w->failed && w->now_us < limit)
+		run_poll(w, POLL_MS);
+}
+
 /* ---- Checks ---- */
 
 static void check_histories(struct scenario *s)
@@ -255,8 +268,12 @@ void scenario_run(const struct scenario_options *options, struct scenario_result
 	w->net = sim_net_create(w);
 	w->member = sim_member_create(w);
 	scenario_draw(&s);
-	if (run_format(&s) && run_safety(&s) && run_heal(&s) && run_scrub(&s))
-		run_final(&s);
+	if (run_format(&s) && run_safety(&s)) {
+		if (s.faults.reckless)
+			run_reckless(&s);
+		else if (run_heal(&s) && run_scrub(&s))
+			run_final(&s);
+	}
 	check_end(&s);
 	tear_down(&s);
 }

@@ -15,6 +15,8 @@
  *              HEAL_LIMIT_S simulated seconds
  *   scrub      every object is checked and repaired: what rotted unnoticed is sound again
  *   final      every object is read once more
+ *              (a run whose faults go beyond all redundancy has none of these three: it is only
+ *              never wrong)
  *   checks     histories, placement, parity, leaks, bounds
  */
 enum {

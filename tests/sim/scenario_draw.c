@@ -111,6 +111,17 @@ static void draw_profile(struct scenario *s)
 	w->stats.fault[FAULT_DRIFT] = f->drift_ppm > 0;
 }
 
+/* Whatever may be lost honestly, again and again. */
+static void reckless_weights(struct world *w, struct fault_plan *p, uint8_t weight[FAULT_KINDS])
+{
+	static const uint8_t losses[] = {FAULT_NODE_LOST, FAULT_DISK_LOST, FAULT_EMPTY_DISK,
+	                                 FAULT_ROT, FAULT_EIO_WRITE};
+
+	p->losses_left = draw_between(w, 2, 20);
+	for (uint32_t i = 0; i < ARRAY_LEN(losses); i++)
+		weight[losses[i]] = draw_below(w, 8);
+}
+
 /* Which kinds, how often. A run whose disks lie has little else: nobody else may be away then. */
 static void draw_faults(struct scenario *s)
 {
@@ -140,6 +151,9 @@ static void draw_faults(struct scenario *s)
 		                          : 0;
 	weight[FAULT_CRASH] += lying ? 0 : draw_below(w, 4); /* the mother of them all */
 	p->losses_left = lying ? 3 : draw_below(w, 4);
+	p->reckless = !lying && draw_below(w, 20) == 0;
+	if (p->reckless)
+		reckless_weights(w, p, weight);
 	faults_add_network(w, p, FAULT_RESET, draw_below(w, 3) ? 0 : draw_below(w, 3000));
 	faults_add_network(w, p, FAULT_SILENT,
 	                   lying || draw_below(w, 6) ? 0 : draw_below(w, 300));

@@ -37,6 +37,7 @@
 	X(FAULT_ROT, "bit rot")                                                                    \
 	X(FAULT_LOST_WRITE, "write lost by the disk")                                              \
 	X(FAULT_MISDIRECTED, "write misdirected by the disk")                                      \
+	X(FAULT_BEYOND, "damage beyond the redundancy")                                            \
 	X(FAULT_LATE_JOIN, "node joins late")                                                      \
 	X(FAULT_LEAVE, "node leaves in order")                                                     \
 	X(FAULT_WEIGHT, "weight changes")                                                          \
@@ -68,7 +69,7 @@ extern const char *const sim_fault_name[FAULT_KINDS];
 	X(BR_PREPARE_DELETE, "prepare of a delete")                                                \
 	X(BR_COMMIT, "commit point sent on its own")                                               \
 	X(BR_FORWARD, "version of an older interval rolled forward")                               \
-	X(BR_FORWARD_PUSH, "undecided version pushed to more slots")                               \
+	X(BR_FORWARD_PUSH, "version that may be taken back pushed")                                \
 	X(BR_BACK, "version of an older interval rolled back")                                     \
 	X(BR_BACK_DELETE, "delete of an older interval rolled back")                               \
 	X(BR_BACK_WRITE, "failed write rolled back by its primary")                                \
@@ -76,6 +77,10 @@ extern const char *const sim_fault_name[FAULT_KINDS];
 	X(BR_REMOVE, "left-over removed")                                                          \
 	X(BR_ACTIVATE, "PG activated")                                                             \
 	X(BR_ACTIVATE_LOG, "activation brings log entries")                                        \
+	X(BR_ACTIVATE_VOID, "activation makes log entries void")                                   \
+	X(BR_SHORT, "peering without a listing: all alike")                                        \
+	X(BR_LIST_SOME, "peering lists the objects that may differ")                               \
+	X(BR_LIST_ALL, "peering lists all objects")                                                \
 	X(BR_PURGE, "tombstones purged")                                                           \
 	X(BR_PUSH, "shard rebuilt")                                                                \
 	X(BR_PUSH_REPEATED, "push of what is there")                                               \
@@ -103,7 +108,8 @@ extern const char *const sim_fault_name[FAULT_KINDS];
 	X(BR_ASK_AGAIN, "client told to try again")                                                \
 	X(BR_ASK_MIN_LIVE, "write refused: too few live slots")                                    \
 	X(BR_ASK_NOSPACE, "client told: no space")                                                 \
-	X(BR_ASK_UNFOUND, "client told: too few shards")                                           \
+	X(BR_ASK_UNFOUND, "client told: too few shards within reach")                              \
+	X(BR_ASK_LOST, "client told: too few shards are left")                                     \
 	X(BR_ASK_IO, "client told: EIO")                                                           \
 	X(BR_ASK_LOG, "retried write answered from the log")                                       \
 	X(BR_ASK_EXISTS, "exclusive create refused")                                               \
@@ -113,10 +119,11 @@ extern const char *const sim_fault_name[FAULT_KINDS];
 	X(BR_READ_ABSENT, "read of an absent object")                                              \
 	X(BR_LISTED, "objects listed for a client")                                                \
 	X(BR_CHECK_GOOD, "check finds an object whole")                                            \
-	X(BR_CHECK_MISSING, "check finds a missing shard")                                         \
 	X(BR_CHECK_DAMAGED, "check finds a damaged shard")                                         \
-	X(BR_CHECK_STALE, "check finds a stale shard or parity")                                   \
 	X(BR_CHECK_REPAIRED, "check repairs")                                                      \
+	X(BR_SCRUB, "scrub seen at work")                                                          \
+	X(BR_SCRUB_DAMAGED, "scrub seen to find damage")                                           \
+	X(BR_SCRUB_REPAIRED, "scrub seen to repair")                                               \
 	X(BR_MAP_JOIN, "node joins the map")                                                       \
 	X(BR_MAP_RESTARTED, "node is back in a new incarnation")                                   \
 	X(BR_MAP_REJOIN, "node dropped alive is back")                                             \
@@ -137,7 +144,9 @@ extern const char *const sim_fault_name[FAULT_KINDS];
 	X(BR_PG_HALTED, "PG seen halted")                                                          \
 	X(BR_PG_DEGRADED, "PG seen degraded")                                                      \
 	X(BR_PG_RECOVERING, "PG seen recovering")                                                  \
-	X(BR_UNFOUND, "object seen unfound")                                                       \
+	X(BR_UNFOUND, "object reported unfound")                                                   \
+	X(BR_LOST, "object reported lost")                                                         \
+	X(BR_WAITS, "PG reported to wait for disks")                                               \
 	X(BR_BLOCKED, "recovery seen blocked by a full disk")
 
 enum sim_branch {

@@ -22,6 +22,8 @@ enum {
 	SIM_MAX_NODES = 16,
 	SIM_MAX_DISKS = 6, /* per node */
 	SIM_MAX_CLIENTS = 8,
+	SIM_POOLS = 4,
+	SIM_PGS = 16, /* of one pool */
 	/* Ends of a link: the nodes, then the clients, then the membership service. */
 	SIM_CLIENT_0 = SIM_MAX_NODES,
 	SIM_SERVICE = SIM_MAX_NODES + SIM_MAX_CLIENTS,
@@ -79,6 +81,7 @@ struct world {
 
 	struct sim_profile profile;
 	struct sim_stats stats;
+	bool listed[SIM_POOLS][SIM_PGS]; /* for cover.h */
 	struct buf_pool *pool;
 	bool pool_borrowed;
 	uint32_t node_count;
