@@ -19,9 +19,14 @@
 #include "lib/base/mem.h"
 #include "lib/wire/codec.h"
 
+/* Linux 6.15; an older kernel refuses it, and packets come back later after a network was cut. */
+#ifndef TCP_RTO_MAX_MS
+#define TCP_RTO_MAX_MS 44
+#endif
 enum {
 	CONNECT_MS = 3000,
 	HELLO_MS = 5000,
+	REPEAT_MAX_MS = 1000,   /* the longest pause between two tries of a packet */
 	SEND_CHUNK = 256 << 10, /* bytes per system call: more only adds cache misses */
 	SEND_TURN = 2 << 20,    /* bytes before the others get their turn */
 	SEND_IOVS = 32,
@@ -50,7 +55,7 @@ static int socket_connect(const char *addr, uint16_t port)
 {
 	struct sockaddr_storage sa;
 	socklen_t len;
-	int fd, one = 1, err = address_of(addr, port, &sa, &len);
+	int fd, one = 1, repeat_ms = REPEAT_MAX_MS, err = address_of(addr, port, &sa, &len);
 
 	if (err < 0)
 		return err;
@@ -58,6 +63,7 @@ static int socket_connect(const char *addr, uint16_t port)
 	if (fd < 0)
 		return -errno;
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+	setsockopt(fd, IPPROTO_TCP, TCP_RTO_MAX_MS, &repeat_ms, sizeof(repeat_ms));
 	if (connect(fd, (struct sockaddr *)&sa, len) < 0 && errno != EINPROGRESS) {
 		err = -errno;
 		close(fd);

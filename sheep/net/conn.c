@@ -13,6 +13,12 @@
 #include "lib/base/mem.h"
 #include "sheep/net/net_state.h"
 
+/* Linux 6.15; an older kernel refuses it, and packets come back later after a network was cut. */
+#ifndef TCP_RTO_MAX_MS
+#define TCP_RTO_MAX_MS 44
+#endif
+enum { REPEAT_MAX_MS = 1000 }; /* the longest pause between two tries of a packet */
+
 static void on_readable(struct ev_loop *loop, ev_io *w, int revents)
 {
 	conn_read(w->data);
@@ -47,7 +53,7 @@ static void on_writable(struct ev_loop *loop, ev_io *w, int revents)
 struct conn *conn_create(struct net *net, int fd, enum conn_role role, enum conn_state state)
 {
 	struct conn *c = xcalloc(1, sizeof(*c));
-	int on = 1;
+	int on = 1, repeat_ms = REPEAT_MAX_MS;
 
 	c->net = net;
 	c->fd = fd;
@@ -55,9 +61,10 @@ struct conn *conn_create(struct net *net, int fd, enum conn_role role, enum conn
 	c->state = state;
 	c->id = ++net->last_id;
 	c->since_ms = net_now_ms();
-	/* Neither is a reason to give a connection up. */
+	/* None is a reason to give a connection up. */
 	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 	(void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_RTO_MAX_MS, &repeat_ms, sizeof(repeat_ms));
 	list_push(&net->conns, &c->all);
 	list_init(&c->dirty);
 	list_init(&c->waiting);

@@ -219,7 +219,7 @@ class Drill:
         """Operations that wait longer than any before."""
         for load in self.loads:
             longest = load.stats().get('longest_op_s', 0)
-            if longest >= max(5, self.longest + 2):
+            if longest >= max(5, 1.5 * self.longest):
                 self.longest = longest
                 self.say('an operation on volume %s waits, or has waited, for %.1f s' % (load.name, longest))
 
