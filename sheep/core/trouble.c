@@ -88,43 +88,44 @@ bool disk_is_lost(const struct map *map, uint64_t disk)
 	return d && (d->flags & DISK_LOST);
 }
 
-/* Adds those of an interval's disks that were not heard and not given up. True: none was heard. */
-static bool interval_absent(struct node *node, struct pg *pg, const uint64_t *disks, uint64_t live,
-                            struct absent *a)
+struct absent_walk {
+	struct absent *all;
+	bool needed_only;
+};
+
+/* Adds those of an interval's disks that were not heard and not given up. */
+static bool interval_absent(struct node *node, struct pg *pg, const struct interval *iv, void *ctx)
 {
+	struct absent_walk *walk = ctx;
+	struct absent one = {.count = 0};
 	bool heard = false;
 
 	for (uint32_t i = 0; i < pg->n; i++) {
-		const struct member *mb = live & slot_bit(i) ? member_find(pg, disks[i]) : NULL;
+		if (!(iv->live & slot_bit(i)))
+			continue;
+		const struct member *mb = member_find(pg, iv->disks[i]);
 		if (mb && mb->answered)
 			heard = true;
-		else if ((live & slot_bit(i)) && !disk_is_lost(node->map, disks[i]))
-			absent_add(a, disks[i]);
+		else if (!disk_is_lost(node->map, iv->disks[i]))
+			absent_add(&one, iv->disks[i]);
 	}
-	return !heard;
+	if (!one.count || (walk->needed_only && (heard || !iv->writable)))
+		return true;
+	if (!walk->all->since)
+		walk->all->since = iv->epoch;
+	for (uint32_t i = 0; i < one.count; i++)
+		absent_add(walk->all, one.disk[i]);
+	return true;
 }
 
-/* Disks of earlier intervals, since the PG was clean, that were not heard; needed_only: of intervals of which
- * nobody was. */
+/* Disks of earlier intervals, since the PG was clean, that were not heard; needed_only: of those that may
+ * have changed something and of which nobody was. */
 static void pg_absent(struct node *node, struct pg *pg, bool needed_only, struct absent *ret)
 {
+	struct absent_walk walk = {ret, needed_only};
+
 	memset(ret, 0, sizeof(*ret));
-	for (uint32_t e = MAX(pg->clean_epoch, node->first_epoch); e < pg->epoch; e++) {
-		const struct epoch_rec *rec = node_epoch(node, e);
-		const uint64_t *disks;
-		uint64_t live;
-		struct absent one = {.count = 0};
-		if (!epoch_slots(rec, pg->pool, pg->number, &disks, &live) ||
-		    (uint32_t)__builtin_popcountll(live) <
-		            MIN(pg->n, pg->k + rec->map->min_live_extra))
-			continue;
-		bool unknown = interval_absent(node, pg, disks, live, &one);
-		if (!one.count || (needed_only && !unknown))
-			continue;
-		ret->since = ret->since ? ret->since : e;
-		for (uint32_t i = 0; i < one.count; i++)
-			absent_add(ret, one.disk[i]);
-	}
+	intervals_each(node, pg, pg->clean_epoch, interval_absent, &walk);
 }
 
 bool pg_heard_all(struct node *node, struct pg *pg)
