@@ -97,8 +97,10 @@ static bool node_at_rest(const struct world *w, uint32_t index)
 {
 	const struct sim_node *n = w->nodes[index];
 	const struct map *map = n->core ? node_map(n->core) : NULL;
+	const struct map_node *self = map ? map_find_node(map, n->info.id) : NULL;
 
-	return map && !sim_node_is_paused(w, index) && map->epoch == sim_member_map(w)->epoch &&
+	return self && (self->flags & NODE_UP) && self->incarnation == n->info.incarnation &&
+	       !sim_node_is_paused(w, index) && map->epoch == sim_member_map(w)->epoch &&
 	       node_is_quiet(n->core);
 }
 

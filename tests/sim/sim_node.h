@@ -64,7 +64,8 @@ bool sim_node_is_life(const struct world *w, uint32_t index,
                       uint32_t life); /* running, and that process */
 uint64_t sim_node_now_ms(const struct world *w, const struct sim_node *n);
 uint64_t sim_node_clock_ms(const struct sim_node *n, uint64_t at_us); /* what it showed then */
-/* Every node but those lost for good runs, has the newest map and nothing to do. */
+/* Every node but those lost for good runs, is up in the newest map, knows it and has nothing to
+ * do. */
 bool sim_nodes_at_rest(const struct world *w);
 /* While the node is paused: puts the entry off until it resumes and returns true. */
 bool sim_node_defer(struct world *w, uint32_t index, world_run *run, void *arg,
