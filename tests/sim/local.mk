@@ -71,4 +71,4 @@ tests_sim_disk_test_LDADD = $(SIM_LIBS) $(CMOCKA_LIBS)
 tests_sim_scrub_test_SOURCES = tests/sim/scrub_test.c
 tests_sim_scrub_test_LDADD = $(SIM_LIBS) $(CMOCKA_LIBS)
 
-EXTRA_DIST += tests/sim/scenarios
+EXTRA_DIST += tests/sim/scenarios tests/sim/README.md
