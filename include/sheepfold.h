@@ -42,7 +42,8 @@ struct sf_options {
 int sf_connect(const struct sf_options *options, struct sf_cluster **ret);
 /* Waits for what is under way. NULL is fine. */
 void sf_disconnect(struct sf_cluster *cluster);
-/* How often requests were put off and sent again so far: a measure of the trouble the cluster had. */
+/* How often requests were put off and sent again so far: a measure of the trouble the cluster had.
+ * */
 uint64_t sf_retries(const struct sf_cluster *cluster);
 /* One sentence about the last failure in this thread; "" if none. Valid until the next call in
  * this thread. */
@@ -215,7 +216,8 @@ int sf_format(struct sf_cluster *cluster, const struct sf_format_options *option
 int sf_shutdown(struct sf_cluster *cluster);
 int sf_set_recovery(struct sf_cluster *cluster, bool enabled);
 int sf_set_grace(struct sf_cluster *cluster, uint32_t grace_ms);
-/* Writes go on while k + extra parts of an object are alive. 1 unless told otherwise; 0: with none to
+/* Writes go on while k + extra parts of an object are alive. 1 unless told otherwise; 0: with none
+ * to
  * spare, so that one more disk that dies then loses what was just written. */
 int sf_set_min_live(struct sf_cluster *cluster, uint32_t extra);
 /* How often every object is verified: seconds, or SF_SCRUB_NEVER. */
@@ -264,9 +266,11 @@ struct sf_troubles {
 int sf_troubles_get(struct sf_cluster *cluster, struct sf_troubles **ret);
 void sf_troubles_free(struct sf_troubles *troubles); /* NULL is fine */
 /*
- * Gives up disks that are not up, for good: nothing waits for what they hold any more, and they are never used again
+ * Gives up disks that are not up, for good: nothing waits for what they hold any more, and they are
+ * never used again
  * (emptied, a disk is a new one). Placement groups that waited for them serve again from what is
- * left: changes that only these disks had are undone; objects of which too few parts are left are lost.
+ * left: changes that only these disks had are undone; objects of which too few parts are left are
+ * lost.
  * epoch: of the list that was looked at; -EPERM when the cluster has changed since.
  */
 int sf_give_up(struct sf_cluster *cluster, uint32_t epoch, const uint64_t *disks, uint32_t count);

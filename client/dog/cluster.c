@@ -249,8 +249,9 @@ static int set_min_live(struct dog *dog, const char *value)
 
 	if (value[0] != 'k' ||
 	    (value[1] && (value[1] != '+' || text_parse_number(value + 2, 16, &extra) < 0)))
-		return dog_usage("'%.40s' is no number of parts: give k, k+1 (the default), k+2, ...",
-		                 value);
+		return dog_usage(
+			"'%.40s' is no number of parts: give k, k+1 (the default), k+2, ...",
+			value);
 	code = dog_connect(dog);
 	if (code)
 		return code;

@@ -93,8 +93,8 @@ json_t *json_map(const struct sf_map *map)
 
 	for (uint32_t i = 0; i < map->node_count; i++)
 		json_array_append_new(nodes, json_node(i, &map->nodes[i]));
-	return json_pack("{s:b, s:o, s:o, s:o, s:o, s:b, s:b, s:o, s:o, s:o, s:o, s:o}", "formatted",
-	                 map->formatted, "epoch", number(map->epoch), "cluster",
+	return json_pack("{s:b, s:o, s:o, s:o, s:o, s:b, s:b, s:o, s:o, s:o, s:o, s:o}",
+	                 "formatted", map->formatted, "epoch", number(map->epoch), "cluster",
 	                 hex(map->cluster_id), "created", number(map->created_s), "changed",
 	                 number(map->changed_s), "recovery_enabled", map->recovery_enabled,
 	                 "shutting_down", map->shutting_down, "grace_ms", number(map->grace_ms),
@@ -136,25 +136,24 @@ json_t *json_status(const struct sf_status *s)
 
 	for (uint32_t i = 0; i < s->disk_count; i++)
 		json_array_append_new(disks, json_disk(&s->disks[i]));
-	return json_pack("{s:s, s:s, s:o, s:{s:i, s:i, s:i, s:i}, s:{s:i, s:i, s:i, s:i, s:i, s:o},"
-	                 " s:{s:i, s:i, s:i, s:i, s:i, s:i, s:i}, s:{s:o, s:o, s:o, s:i}, s:o,"
-	                 " s:{s:o, s:o, s:o}, s:o, s:o, s:i}",
-	                 "health", sf_health_word(s->health), "advice", s->advice, "epoch",
-	                 number(s->epoch), "nodes", "total", (int)s->nodes_total, "up",
-	                 (int)s->nodes_up, "out", (int)s->nodes_out, "silent", (int)s->nodes_silent,
-	                 "disks", "total", (int)s->disks_total, "up", (int)s->disks_up, "failed",
-	                 (int)s->disks_failed, "out", (int)s->disks_out, "given_up", (int)s->disks_lost,
-	                 "list", disks,
-	                 "placement_groups", "total", (int)s->pgs_total, "clean", (int)s->pgs_clean,
-	                 "degraded", (int)s->pgs_degraded, "recovering", (int)s->pgs_recovering,
-	                 "peering", (int)s->pgs_peering, "halted", (int)s->pgs_halted, "down",
-	                 (int)s->pgs_down, "objects", "by_remaining_redundancy",
-	                 status_redundancy(s), "unfound", number(s->objects_unfound), "lost",
-	                 number(s->objects_lost), "min_redundancy", (int)s->min_redundancy, "recovery", status_recovery(s),
-	                 "space", "size", number(s->size_bytes), "used", number(s->used_bytes),
-	                 "avail", number(s->avail_bytes), "scrub", json_scrub(&s->scrub),
-	                 "troubles", json_troubles(&s->troubles), "min_live_extra",
-	                 (int)s->min_live_extra);
+	return json_pack(
+		"{s:s, s:s, s:o, s:{s:i, s:i, s:i, s:i}, s:{s:i, s:i, s:i, s:i, s:i, s:o},"
+		" s:{s:i, s:i, s:i, s:i, s:i, s:i, s:i}, s:{s:o, s:o, s:o, s:i}, s:o,"
+		" s:{s:o, s:o, s:o}, s:o, s:o, s:i}",
+		"health", sf_health_word(s->health), "advice", s->advice, "epoch", number(s->epoch),
+		"nodes", "total", (int)s->nodes_total, "up", (int)s->nodes_up, "out",
+		(int)s->nodes_out, "silent", (int)s->nodes_silent, "disks", "total",
+		(int)s->disks_total, "up", (int)s->disks_up, "failed", (int)s->disks_failed, "out",
+		(int)s->disks_out, "given_up", (int)s->disks_lost, "list", disks,
+		"placement_groups", "total", (int)s->pgs_total, "clean", (int)s->pgs_clean,
+		"degraded", (int)s->pgs_degraded, "recovering", (int)s->pgs_recovering, "peering",
+		(int)s->pgs_peering, "halted", (int)s->pgs_halted, "down", (int)s->pgs_down,
+		"objects", "by_remaining_redundancy", status_redundancy(s), "unfound",
+		number(s->objects_unfound), "lost", number(s->objects_lost), "min_redundancy",
+		(int)s->min_redundancy, "recovery", status_recovery(s), "space", "size",
+		number(s->size_bytes), "used", number(s->used_bytes), "avail",
+		number(s->avail_bytes), "scrub", json_scrub(&s->scrub), "troubles",
+		json_troubles(&s->troubles), "min_live_extra", (int)s->min_live_extra);
 }
 
 json_t *json_location(const struct sf_object_location *l)
@@ -179,12 +178,12 @@ json_t *json_location(const struct sf_object_location *l)
 json_t *json_check(const struct sf_check_result *r)
 {
 	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "objects",
-	                 number(r->objects),
-	                 "shards", number(r->shards), "missing", number(r->missing), "damaged",
-	                 number(r->damaged), "stale", number(r->stale), "repaired",
-	                 number(r->repaired), "lost_objects", number(r->lost_objects), "left_over",
-	                 number(r->leftover), "undecided_objects", number(r->undecided_objects),
-	                 "absent_objects", number(r->absent_objects));
+	                 number(r->objects), "shards", number(r->shards), "missing",
+	                 number(r->missing), "damaged", number(r->damaged), "stale",
+	                 number(r->stale), "repaired", number(r->repaired), "lost_objects",
+	                 number(r->lost_objects), "left_over", number(r->leftover),
+	                 "undecided_objects", number(r->undecided_objects), "absent_objects",
+	                 number(r->absent_objects));
 }
 
 int json_print(json_t *value)

@@ -71,8 +71,8 @@ void disk_print(const struct sf_status *status, const struct sf_map *map, uint64
 
 	for (uint32_t i = 0; d && map && i < map->node_count; i++)
 		if (map->nodes[i].id == d->node)
-			printf("%s ", text_address(map->nodes[i].address, map->nodes[i].port,
-			                           address));
+			printf("%s ",
+			       text_address(map->nodes[i].address, map->nodes[i].port, address));
 	printf("disk %016llx", (unsigned long long)id);
 }
 

@@ -17,7 +17,8 @@ void trouble_print(const struct sf_trouble *t);
 void disk_print(const struct sf_status *status, const struct sf_map *map, uint64_t disk);
 json_t *json_troubles(const struct sf_troubles *list);
 json_t *json_scrub(const struct sf_scrub *s);
-/* "7 of 9 placement groups ..." in one line for `dog status`, and all of it for `dog cluster scrub`. */
+/* "7 of 9 placement groups ..." in one line for `dog status`, and all of it for `dog cluster
+ * scrub`. */
 void scrub_print(const struct sf_status *s);
 /* "14 days", "12 h" */
 const char *scrub_interval_text(uint32_t seconds, char text[32]);

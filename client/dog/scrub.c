@@ -49,8 +49,8 @@ void scrub_print(const struct sf_status *status)
 		printf("all verified since %s, ", text_time(s->oldest_s, false, when));
 	else if (s->newest_s)
 		printf("last at %s, ", text_time(s->newest_s, false, when));
-	printf("%llu bad parts found and %llu repaired since the daemons started", ull(scrub_found(s)),
-	       ull(s->repaired));
+	printf("%llu bad parts found and %llu repaired since the daemons started",
+	       ull(scrub_found(s)), ull(s->repaired));
 	if (s->undecided)
 		printf(", %llu objects undecided", ull(s->undecided));
 	printf("\n");
@@ -86,17 +86,18 @@ static void details_print(const struct sf_status *status)
 
 json_t *json_scrub(const struct sf_scrub *s)
 {
-	json_t *interval = s->interval_s == SF_SCRUB_NEVER ? json_null()
-	                                                   : json_integer(s->interval_s);
+	json_t *interval =
+		s->interval_s == SF_SCRUB_NEVER ? json_null() : json_integer(s->interval_s);
 
-	return json_pack("{s:o, s:i, s:i, s:i, s:i, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}",
-	                 "interval_s", interval, "running", (int)s->running, "behind",
-	                 (int)s->behind, "due", (int)s->pgs_due, "never", (int)s->pgs_never,
-	                 "oldest", (json_int_t)s->oldest_s, "newest", (json_int_t)s->newest_s,
-	                 "objects", (json_int_t)s->objects, "missing", (json_int_t)s->missing,
-	                 "damaged", (json_int_t)s->damaged, "stale", (json_int_t)s->stale, "wrong",
-	                 (json_int_t)s->wrong, "left_over", (json_int_t)s->leftover, "repaired",
-	                 (json_int_t)s->repaired, "undecided", (json_int_t)s->undecided);
+	return json_pack(
+		"{s:o, s:i, s:i, s:i, s:i, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}",
+		"interval_s", interval, "running", (int)s->running, "behind", (int)s->behind, "due",
+		(int)s->pgs_due, "never", (int)s->pgs_never, "oldest", (json_int_t)s->oldest_s,
+		"newest", (json_int_t)s->newest_s, "objects", (json_int_t)s->objects, "missing",
+		(json_int_t)s->missing, "damaged", (json_int_t)s->damaged, "stale",
+		(json_int_t)s->stale, "wrong", (json_int_t)s->wrong, "left_over",
+		(json_int_t)s->leftover, "repaired", (json_int_t)s->repaired, "undecided",
+		(json_int_t)s->undecided);
 }
 
 static int details_show(struct dog *dog, const struct sf_status *status)
@@ -117,8 +118,8 @@ static uint64_t now_ms(void)
 
 static bool scrub_is_over(const struct sf_status *s)
 {
-	return !s->scrub.running && !s->scrub.pgs_due && !s->scrub.behind &&
-	       s->pgs_clean == s->pgs_total;
+	return !s->scrub.running && !s->scrub.pgs_due && !s->scrub.behind && !s->pgs_peering &&
+	       s->objects_missing == s->objects_blocked;
 }
 
 /* Until all that is due was verified, and repaired. */

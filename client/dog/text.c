@@ -66,8 +66,8 @@ int text_parse_duration_ms(const char *text, uint32_t *ret)
 	static const struct {
 		const char *unit;
 		uint32_t ms;
-	} units[] = {{"", 1000}, {"ms", 1}, {"s", 1000}, {"m", 60000}, {"h", 3600000},
-	             {"d", 86400000}};
+	} units[] = {{"", 1000},   {"ms", 1},      {"s", 1000},
+	             {"m", 60000}, {"h", 3600000}, {"d", 86400000}};
 	const char *rest;
 	uint64_t value;
 

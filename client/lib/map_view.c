@@ -103,8 +103,7 @@ static struct sf_map *view_create(const struct map *map, bool formatted)
 	view->shutting_down = map->flags & MAP_SHUTDOWN;
 	view->grace_ms = map->grace_ms;
 	view->min_live_extra = map->min_live_extra;
-	view->scrub_interval_s =
-		map->scrub_interval_s ? map->scrub_interval_s : SCRUB_DEFAULT_S;
+	view->scrub_interval_s = map->scrub_interval_s ? map->scrub_interval_s : SCRUB_DEFAULT_S;
 	view_fill_nodes(map, view);
 	view_fill_pools(map, view);
 	return view;

@@ -17,8 +17,8 @@ enum { ASK_MS = 5000, NAME_MS = 1500, NAMES_MAX = 256, NAME_WINDOW = 16, DISKS_M
 static struct sf_trouble *trouble_add(struct sf_troubles *list)
 {
 	if ((list->count & (list->count - 1)) == 0)
-		list->v = xrealloc(list->v, (list->count ? 2 * list->count : 1) *
-		                                    sizeof(list->v[0]));
+		list->v =
+			xrealloc(list->v, (list->count ? 2 * list->count : 1) * sizeof(list->v[0]));
 	struct sf_trouble *t = &list->v[list->count++];
 
 	memset(t, 0, sizeof(*t));

@@ -4,16 +4,17 @@
  * Checking one object, for a client or for the scrub:
  *
  *   check_run      every live slot reads its shard, verified by its checksums
- *   check_judge    versions and presence are compared: which stand, which are to be rebuilt or dropped
- *   check_compare  among those of the version that stands, what some say about the others is computed
- *                  and compared: nothing is rebuilt from shards that contradict each other
- *   check_suspect  they contradict each other: each is left out in turn. When the others agree without
- *                  exactly one of them, that one is wrong (with m >= 2 there is only one such: two
- *                  stripes that agree everywhere but in two places are the same stripe)
+ *   check_judge    versions and presence are compared: which shards stand, which are to be
+ *                  rebuilt or dropped
+ *   check_compare  from some of those that stand the others are computed, and compared: nothing
+ *                  is rebuilt from shards that contradict each other
+ *   check_suspect  they do: each is left out in turn. When the others agree without exactly one
+ *                  of them, that one is wrong (with m >= 2 there is only one such: two stripes
+ *                  that agree everywhere but in two places are the same stripe)
  *   check_settle   what is wrong is dropped, what is bad is marked for recovery
  *
- * What cannot be decided is left as it is and reported by name (trouble.c): a guess could destroy the
- * only good copy.
+ * What cannot be decided is left as it is and reported by name (trouble.c): a guess could destroy
+ * the only good copy.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -90,7 +91,8 @@ static void removed_answer(struct node *node, struct call *call, struct msg *rep
 }
 
 /*
- * bad: to be rebuilt as of op->version. drop: to be dropped, first of all: a push leaves alone what is of the right version
+ * bad: to be rebuilt as of op->version. drop: to be dropped, first of all: a push leaves alone what
+ * is of the right version
  * already.
  */
 static void check_settle(struct node *node, struct op *op, uint64_t bad, uint64_t drop)
@@ -154,7 +156,8 @@ static void check_compared(struct node *node, struct op *op)
 	check_suspect(node, op);
 }
 
-/* Computes from k sound shards all others, leaving the suspect out. False: there is nothing to compare. */
+/* Computes from k sound shards all others, leaving the suspect out. False: there is nothing to
+ * compare. */
 static bool check_compare(struct node *node, struct op *op)
 {
 	struct pg *pg = op->pg;
@@ -211,8 +214,10 @@ static uint64_t newest_change(const struct pg *pg, uint64_t oid)
 }
 
 /*
- * A lost or an old shard is what disks are known for, so the newest content stands when enough have it. Only where others say
- * that there is no such object at all it may have been deleted: a change that is remembered tells, else the side
+ * A lost or an old shard is what disks are known for, so the newest content stands when enough have
+ * it. Only where others say
+ * that there is no such object at all it may have been deleted: a change that is remembered tells,
+ * else the side
  * with fewer faults.
  */
 static void judge_content(const struct pg *pg, uint64_t oid, uint64_t now, uint64_t absent,
@@ -224,11 +229,11 @@ static void judge_content(const struct pg *pg, uint64_t oid, uint64_t now, uint6
 	if (absent && changed > v->version) {
 		v->leftover = content;
 		v->version = 0;
-	} else if (enough && (!absent || changed == v->version ||
-	                      count_bits(now) >= count_bits(absent))) {
+	} else if (enough &&
+	           (!absent || changed == v->version || count_bits(now) >= count_bits(absent))) {
 		v->bad = absent | others;
 		v->sound = now;
-	} else if (absent && count_bits(now | others) < pg->k) {
+	} else if (count_bits(absent) > pg->n - pg->k) {
 		v->leftover = content; /* more than m slots are without it: it was deleted */
 		v->version = 0;
 	} else {
@@ -273,8 +278,10 @@ static void check_judge(const struct op *op, struct verdict *v)
 	if (!v->version) {
 		v->undecided = others != 0;
 	} else if (newest_dead > v->version) {
-		/* Deleted, and some slot missed it; or it has lost that the delete was taken back. */
-		v->undecided = count_bits(now) >= pg->k && count_bits(now) > count_bits(dead | absent);
+		/* Deleted, and some slot missed it; or it has lost that the delete was taken back.
+		 * */
+		v->undecided =
+			count_bits(now) >= pg->k && count_bits(now) > count_bits(dead | absent);
 		v->leftover = v->undecided ? 0 : content;
 		v->version = 0;
 	} else {

@@ -123,6 +123,7 @@ struct pg {
 	uint64_t slot_node[MAX_SHARDS];
 	uint64_t live; /* slots whose disk is up */
 	uint32_t own;  /* our slot */
+	bool absent_known, heard_all; /* trouble.c */
 	bool clean, clean_sent, tombstones;
 	bool listing;      /* one of node->listing */
 	struct list turn;  /* node->to_list */

@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * The scrub: every primary walks its clean PGs, each once in an interval, or when an operator asked for it:
+ * The scrub: every primary walks its PGs, each once in an interval, or when an operator asked:
  *
  *   1. each slot lists a page of its shards; the pages are merged, so that an object shows up
  *      even if one slot alone has it
- *   2. each object is checked (check.c) under a reader's lock: clients may read, writers of this one object wait
+ *   2. each object is checked (check.c) under a reader's lock: clients may read, writers of this
+ *      one object wait
  *   3. what was marked is rebuilt by recovery; the scrub waits for that before it goes on
  *
- * One object at a time per node, and while clients are served one every YIELD_MS. A new interval breaks a PG's scrub off; it goes on behind the last object.
+ * One object at a time per node, and while clients are served one every YIELD_MS. A new interval
+ * breaks a PG's scrub off; it goes on behind the last object.
  */
 #include <stdlib.h>
 
@@ -18,11 +20,11 @@
 
 enum {
 	PAGE = 256,
-	LOOK_MS = 200,        /* between two looks for a PG that is due */
+	LOOK_MS = 200, /* between two looks for a PG that is due */
 	YIELD_MS = 2000,
 	QUIET_MS = 200, /* so long without clients and recovery: they are not there */
 	REPAIR_WAIT_MS = 10000,
-	FAILED_PAUSE_MS = 1000, /* a slot did not list */
+	FAILED_PAUSE_MS = 1000,       /* a slot did not list */
 	SPREAD_MS = 24 * 3600 * 1000, /* PGs of which we do not know when they were scrubbed */
 };
 
@@ -38,9 +40,9 @@ struct scrub {
 	uint32_t awaited;
 	bool listed, failed, last;
 	struct page page[MAX_SHARDS];
-	uint64_t bound; /* the pages are complete up to this object */
+	uint64_t bound;                   /* the pages are complete up to this object */
 	uint64_t repairing, repair_until; /* shards being rebuilt */
-	uint64_t oid;   /* checked last */
+	uint64_t oid;                     /* checked last */
 	uint64_t next_at, op_ended, busy_at;
 	uint32_t pool, number; /* where to look for the next PG: an index into node->pools, a PG */
 	struct scrub_stat stat;
@@ -108,9 +110,8 @@ static uint64_t scrub_due_ms(const struct node *node, const struct pg_slot *slot
 		return t->done_ms + interval;
 	if (t->done_s)
 		return t->seen_ms + (interval > t->age_ms ? interval - t->age_ms : 0);
-	return t->seen_ms +
-	       hash64(slot->pg->number | (uint64_t)slot->pg->pool << 32) %
-	               MIN(interval, (uint64_t)SPREAD_MS);
+	return t->seen_ms + hash64(slot->pg->number | (uint64_t)slot->pg->pool << 32) %
+	                            MIN(interval, (uint64_t)SPREAD_MS);
 }
 
 bool scrub_is_due(const struct node *node, const struct pg_slot *slot)
@@ -133,6 +134,12 @@ static void scrub_begin(struct node *node, struct pg_slot *slot)
 		slot->scrub.begun_ms = node->now;
 		slot->scrub.begun_s = node->wall;
 	}
+}
+
+/* Whoever is alive has what it should have; that may be fewer slots than there should be. */
+static bool pg_has_all(const struct pg *pg)
+{
+	return pg->state == PG_ACTIVE && !pg->missing.count;
 }
 
 /* What the slots remember of scrubs by other primaries, or before we started. */
@@ -163,7 +170,7 @@ static void scrub_record(struct node *node, struct pg *pg, uint64_t done_s)
 	}
 }
 
-/* The next clean PG in turn that is due. */
+/* The next PG in turn that is due, and at rest. */
 static void scrub_look(struct node *node)
 {
 	struct scrub *s = node->scrub;
@@ -183,7 +190,7 @@ static void scrub_look(struct node *node)
 		if (!slot || !slot->pg)
 			continue;
 		scrub_see(node, slot);
-		if (slot->pg->clean && scrub_is_due(node, slot)) {
+		if (pg_has_all(slot->pg) && scrub_is_due(node, slot)) {
 			scrub_begin(node, slot);
 			return;
 		}

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * What an operator has to hear of by name: PGs that wait for disks, objects of which too few shards are there, and
+ * What an operator has to hear of by name: PGs that wait for disks, objects of which too few shards
+ * are there, and
  * objects whose shards contradict each other. And what is lost for good: who reads it hears so, who
  * replaces or deletes it as a whole makes an end of it.
  */
@@ -61,8 +62,8 @@ void trouble_settled(struct node *node, const struct pg *pg, uint64_t oid)
 void troubles_forget(struct node *node)
 {
 	while (!list_empty(&node->contradictions))
-		contradiction_free(node, list_item(node->contradictions.next, struct contradiction,
-		                                   link));
+		contradiction_free(
+			node, list_item(node->contradictions.next, struct contradiction, link));
 }
 
 /* ---- Who may have what was not heard ---- */
@@ -118,7 +119,8 @@ static bool interval_absent(struct node *node, struct pg *pg, const struct inter
 	return true;
 }
 
-/* Disks of earlier intervals, since the PG was clean, that were not heard; needed_only: of those that may
+/* Disks of earlier intervals, since the PG was clean, that were not heard; needed_only: of those
+ * that may
  * have changed something and of which nobody was. */
 static void pg_absent(struct node *node, struct pg *pg, bool needed_only, struct absent *ret)
 {
@@ -128,12 +130,19 @@ static void pg_absent(struct node *node, struct pg *pg, bool needed_only, struct
 	intervals_each(node, pg, pg->clean_epoch, interval_absent, &walk);
 }
 
+/* Once in an interval: a disk given up later makes a PG that misses something peer anew. */
 bool pg_heard_all(struct node *node, struct pg *pg)
 {
 	struct absent a;
 
-	pg_absent(node, pg, false, &a);
-	return a.count == 0;
+	if (pg->state != PG_ACTIVE)
+		return false;
+	if (!pg->absent_known) {
+		pg_absent(node, pg, false, &a);
+		pg->absent_known = true;
+		pg->heard_all = a.count == 0;
+	}
+	return pg->heard_all;
 }
 
 /* ---- What is lost ---- */
@@ -265,8 +274,8 @@ static void list_object(struct node *node, struct pg *pg, uint64_t oid, const st
 		e->version = c->version;
 		e->have = __builtin_popcountll(pg->live);
 	} else {
-		e = trouble_add(
-			t, a->count ? SF__TROUBLE__KIND__UNFOUND : SF__TROUBLE__KIND__LOST, pg);
+		e = trouble_add(t, a->count ? SF__TROUBLE__KIND__UNFOUND : SF__TROUBLE__KIND__LOST,
+		                pg);
 		e->version = m->version;
 		e->have = __builtin_popcountll(m->have);
 		trouble_disks(e, a);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The scrub against disks that changed behind the stores' backs, in a cluster that is otherwise well. */
+/* The scrub against disks that changed behind the stores' backs, in a cluster that is otherwise
+ * well. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -327,7 +328,8 @@ static void contradictions_nobody_can_solve_are_told_and_left_alone(void **state
 	}
 }
 
-/* Two faults at once, and the parts that are left disagree: rebuilding from them would make it final. */
+/* Two faults at once, and the parts that are left disagree: rebuilding from them would make it
+ * final. */
 static void nothing_is_rebuilt_from_shards_that_disagree(void **state)
 {
 	struct rig r = {0};
@@ -372,7 +374,8 @@ static void leftovers_of_deleted_objects_are_dropped(void **state)
 	rig_fini(&r);
 }
 
-/* Two copies of three say that it is not there: too few to drop the third, too many to believe it. */
+/* Two copies of three say that it is not there: too few to drop the third, too many to believe it.
+ * */
 static void a_lone_copy_is_neither_dropped_nor_spread(void **state)
 {
 	struct rig r = {0};
