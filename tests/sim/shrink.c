@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -18,6 +19,7 @@ struct shrink {
 	struct scenario_result *result; /* of the last try; shared with its process */
 	time_t until;
 	uint32_t tries;
+	bool wrong; /* the first failure: something was wrong, not just never finished */
 };
 
 /* Whether it fails. */
@@ -40,7 +42,18 @@ static bool try(struct shrink *s, const struct scenario_options *options)
 	return child > 0 && waitpid(child, &status, 0) == child && status != 0;
 }
 
-/* Without these too, in some course. Keeps what fails. */
+/* Wrong, or (false) not finished within its time. */
+static bool is_wrong(const struct scenario_result *r)
+{
+	static const char *const late[] = {"after healing", "scrub", "final reads", "the cluster"};
+
+	for (uint32_t i = 0; i < ARRAY_LEN(late); i++)
+		if (!strncmp(r->why, late[i], strlen(late[i])))
+			return false;
+	return true;
+}
+
+/* Without these too, in some course. Keeps what fails in the same way. */
 static bool drop(struct shrink *s, uint64_t faults)
 {
 	struct scenario_options less = *s->options;
@@ -49,7 +62,7 @@ static bool drop(struct shrink *s, uint64_t faults)
 	less.dropped |= faults;
 	for (uint32_t i = 0; i < SALTS && time(NULL) < s->until; i++) {
 		less.salt = i ? salt + i : salt;
-		if (try(s, &less)) {
+		if (try(s, &less) && is_wrong(s->result) == s->wrong) {
 			*s->options = less;
 			return true;
 		}
@@ -107,6 +120,7 @@ void shrink_run(struct scenario_options *options)
 		printf("  it does not fail again\n");
 	} else {
 		count = s.result->fault_count ? s.result->fault_count : FAULTS_MAX;
+		s.wrong = is_wrong(s.result);
 		drop(&s, idle_faults(s.result));
 		drop_all(&s, count);
 		try(&s, options);
