@@ -102,7 +102,9 @@ struct missing {
 	uint64_t oid, version, size;
 	uint64_t have; /* shards that exist somewhere */
 	uint64_t need; /* slots of this interval (with a disk that is up) that lack their shard */
+	uint64_t accept; /* of need: those that have it, and must record that it stands */
 	uint8_t source[MAX_SHARDS]; /* member index where a shard of `have` is */
+	uint64_t base; /* of an unstable version: what it was built on */
 	bool tombstone, unfound, running;
 	bool unstable; /* not known acknowledged: on every live slot before anybody reads it */
 	bool held;     /* nor can it be decided or made stable with the slots there are now */
@@ -259,6 +261,7 @@ struct peer {
 struct pg_slot {
 	uint32_t interval_start;
 	uint32_t promised; /* a primary peered in this epoch: older ones are refused */
+	uint64_t purged_by; /* id of the primary's last request to record that the PG is clean */
 	struct scrub_times {
 		/* When the last scrub that came to its end began: done_s for people and for other
 		 * primaries; the schedule is by a clock that does not jump. 0: none is known. */
@@ -327,6 +330,7 @@ struct node {
 	struct list to_list; /* struct pg.turn */
 	uint32_t listing;    /* PGs whose members list all they have */
 	struct list recover[MAX_PARITY + 1]; /* struct missing.queue by remaining redundancy */
+	struct list accepting; /* struct missing.queue: no bytes to rebuild, only to be accepted */
 	struct list blocked; /* struct missing.queue: a target is full; tried again later */
 	uint32_t recovering; /* objects being rebuilt now */
 	struct list contradictions; /* struct contradiction (trouble.c) */

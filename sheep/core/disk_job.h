@@ -29,7 +29,8 @@
  *   PG_COMMIT.)
  *   2. If committed or pending already has req->version: RES_OK, nothing changes (a repeated
  *   request).
- *   3. If req->version <= newest version: RES_BASE. reply->version = newest.
+ *   3. If req->version <= newest version, or <= info.commit (a late copy): RES_BASE. reply->version =
+ *   newest.
  *   4. If pending exists: when pending == req->base it becomes committed, else RES_BASE.
  *   5. Unless REPLACE or DELETE: newest must equal req->base, else RES_BASE. (A tombstone counts
  *   as a version; base 0 = absent.)

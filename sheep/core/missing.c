@@ -48,7 +48,11 @@ void missing_requeue(struct node *node, struct missing *m)
 {
 	list_remove(&m->queue);
 	m->unfound = !m->tombstone && (uint32_t)__builtin_popcountll(m->have) < m->pg->k;
-	if (!m->running && !m->unfound && !m->held && m->need)
+	if (m->running || m->unfound || m->held || !m->need)
+		return;
+	if (m->need == m->accept)
+		list_push(&node->accepting, &m->queue);
+	else
 		list_push(&node->recover[missing_redundancy(m)], &m->queue);
 }
 
@@ -92,6 +96,7 @@ void missing_mark_slot(struct node *node, struct pg *pg, uint64_t oid, uint64_t 
 		m->have = pg->live;
 	}
 	m->have &= ~slot_bit(slot);
+	m->accept &= ~slot_bit(slot);
 	m->need |= slot_bit(slot) & pg->live;
 	if (own)
 		own->repaired++;

@@ -37,6 +37,7 @@ struct node *node_create(const struct node_config *config)
 	list_init(&node->contradictions);
 	node->scrub = scrub_create();
 	list_init(&node->to_list);
+	list_init(&node->accepting);
 	for (uint32_t i = 0; i <= MAX_PARITY; i++)
 		list_init(&node->recover[i]);
 	node->disks = xcalloc(config->info.disk_count + 1, sizeof(*node->disks));

@@ -16,7 +16,7 @@
 #include "lib/base/mem.h"
 #include "sheep/core/core.h"
 
-enum { BLOCKED_MS = 3000 };
+enum { BLOCKED_MS = 3000, ACCEPT_MAX = 64 };
 
 /* A target is full: who waits to write hears it now, who waits to read goes on if it can. */
 static void answer_waiting(struct node *node, struct missing *m)
@@ -69,8 +69,12 @@ static void push_answer(struct node *node, struct call *call, struct msg *reply)
 
 	if (reply->result == RES_OK) {
 		m->need &= ~bit;
+		m->accept &= ~bit;
 		m->have |= bit;
 		m->source[call->index] = call->index;
+	} else if (m->accept & bit) {
+		m->accept &= ~bit; /* it has lost it meanwhile */
+		m->have &= ~bit;
 	} else {
 		m->blocked_until = node->now + BLOCKED_MS;
 		m->full = reply->result == RES_NOSPACE;
@@ -92,6 +96,23 @@ static uint32_t used_length(const struct slice *s)
 	return len;
 }
 
+/* The rebuilt shard, without the zeros at its end. */
+static void push_add_bytes(struct node *node, struct op *op, struct msg *push)
+{
+	struct slice s = plan_take(op->plan, push->shard, 0, op->missing->size);
+	uint32_t len = used_length(&s);
+	struct slice cut = slice_cut(&s, 0, len);
+
+	slice_drop(&s);
+	node->stat.recovered_bytes += len;
+	if (!len) {
+		slice_drop(&cut);
+		return;
+	}
+	push->ranges[push->range_count++] = (struct shard_range){RANGE_DATA, 0, len};
+	payload_add(&push->payload, &cut);
+}
+
 static void recovery_push(struct node *node, struct op *op)
 {
 	struct missing *m = op->missing;
@@ -109,20 +130,12 @@ static void recovery_push(struct node *node, struct op *op)
 		push->shard_flags = (m->tombstone ? SHARD_DELETE : SHARD_REPLACE) |
 		                    (m->unstable ? SHARD_UNSTABLE : 0);
 		push->req = m->req;
-		if (op->plan) {
-			struct slice s = plan_take(op->plan, i, 0, m->size);
-			uint32_t len = used_length(&s);
-			struct slice cut = slice_cut(&s, 0, len);
-			slice_drop(&s);
-			node->stat.recovered_bytes += len;
-			if (len) {
-				push->ranges[push->range_count++] =
-					(struct shard_range){RANGE_DATA, 0, len};
-				payload_add(&push->payload, &cut);
-			} else {
-				slice_drop(&cut);
-			}
-		}
+		push->base = m->base;
+		push->info.activated = pg->epoch;
+		if (m->accept & slot_bit(i))
+			push->shard_flags |= SHARD_ACCEPT;
+		else if (op->plan)
+			push_add_bytes(node, op, push);
 		op_call(node, op, pg->slot_node[i], pg->slot_disk[i], push, push_answer, i);
 	}
 }
@@ -152,13 +165,13 @@ static void recovery_run(struct node *node, struct op *op)
 		recovery_end(node, op);
 		return;
 	}
-	if (m->tombstone || !m->size) {
+	if (m->tombstone || !m->size || m->need == m->accept) {
 		recovery_push(node, op);
 		return;
 	}
 	op->plan = plan_create(recovery_read);
 	for (uint32_t i = 0; i < pg->n; i++)
-		if (m->need & slot_bit(i))
+		if (m->need & ~m->accept & slot_bit(i))
 			plan_add_shard(pg, m, op->plan, i, 0, m->size);
 	if (plan_seal(pg, m, op->plan))
 		plan_run(node, op);
@@ -170,7 +183,7 @@ void recovery_start(struct node *node, struct missing *m)
 {
 	if (m->running || m->unfound || m->held || !m->need)
 		return;
-	if (!node->recovering && !node->stat.recovery_started) {
+	if (!node->recovering && !node->stat.recovery_started && m->need != m->accept) {
 		node->stat.recovery_started = node->now;
 		node->stat.recovered_objects = node->stat.recovered_bytes = 0;
 		node->stat.rate_at = node->now;
@@ -212,7 +225,11 @@ void recovery_pump(struct node *node)
 	uint32_t limit = node->client_ops ? MIN(max, (uint32_t)RECOVERY_BUSY) : max;
 	struct missing *m;
 
-	if (!node->map || (node->map->flags & MAP_RECOVERY_DISABLED))
+	if (!node->map)
+		return;
+	while (node->recovering < ACCEPT_MAX && !list_empty(&node->accepting))
+		recovery_start(node, list_item(node->accepting.next, struct missing, queue));
+	if (node->map->flags & MAP_RECOVERY_DISABLED)
 		return;
 	while (node->recovering < limit && (m = recovery_next(node)))
 		recovery_start(node, m);

@@ -9,6 +9,7 @@
  * was queried
  * can no longer be used by an older primary.
  */
+#include "lib/base/math.h"
 #include "sheep/core/core.h"
 
 struct asker {
@@ -49,6 +50,14 @@ static void replica_refuse(struct node *node, const struct asker *to, struct msg
 	msg_destroy(msg);
 }
 
+/* Once the interval's primary has declared the PG clean, what it pushed or removed before is done: a
+ * copy that was delayed on its way could bring back what has been forgotten since. */
+static bool is_late_copy(const struct pg_slot *slot, const struct msg *msg)
+{
+	return (msg->type == MSG_SHARD_PUSH || msg->type == MSG_SHARD_REMOVE) &&
+	       msg->id < slot->purged_by;
+}
+
 void replica_handle(struct node *node, uint64_t from, bool is_client, struct msg *msg)
 {
 	struct asker to = {from, is_client};
@@ -65,8 +74,12 @@ void replica_handle(struct node *node, uint64_t from, bool is_client, struct msg
 		return replica_refuse(node, &to, msg, RES_AGAIN);
 	if (!is_client && (msg->epoch < slot->interval_start || msg->epoch < slot->promised))
 		return replica_refuse(node, &to, msg, RES_STALE);
+	if (is_late_copy(slot, msg) && !is_client)
+		return replica_refuse(node, &to, msg, RES_STALE);
 	if (msg->type == MSG_PG_QUERY)
 		slot->promised = msg->epoch;
+	if (msg->type == MSG_PG_ACTIVATE && (msg->flags & MSG_F_PURGE))
+		slot->purged_by = MAX(slot->purged_by, msg->id);
 	if (msg->type == MSG_SHARD_READ && (msg->length == 0 || msg->length > BUF_MAX))
 		return replica_refuse(node, &to, msg, RES_INVALID);
 

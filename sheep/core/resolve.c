@@ -3,11 +3,11 @@
 /*
  * What counts as an object's state, decided from the listings of all members that were heard.
  *
- * Versions are looked at from the newest down. A version
+ * Versions are looked at from the last accepted down. A version
  *   - on at least k shards, or known committed, or a tombstone nobody rules out, stands: it is
  *   rolled forward;
- *   - that a heard slot of its own interval lacks was never acknowledged: it is taken back, the
- *   next older is looked at;
+ *   - of which each interval since it was written has a heard slot that did not accept it was never
+ *   acknowledged: it is taken back, the next older is looked at;
  *   - older than the last clean epoch that a slot of that epoch lacks is a left-over of a
  *   deleted object: dropped;
  *   - otherwise cannot be decided: the object is unfound and waits, while the rest of the PG
@@ -36,15 +36,45 @@ static bool entry_has(const struct shard_entry *e, uint64_t version)
 	return e->version == version || e->pending == version;
 }
 
-static uint64_t newest_below(const struct found *f, uint64_t limit)
+/* A version, and the last interval that accepted it anywhere: what was rolled forward later is the
+ * later word, though its number is lower. */
+struct candidate {
+	uint64_t version;
+	uint32_t stood;
+};
+
+static bool candidate_after(const struct candidate *a, const struct candidate *b)
 {
-	uint64_t best = 0;
+	return a->stood != b->stood ? a->stood > b->stood : a->version > b->version;
+}
+
+static uint32_t version_stood(const struct found *f, uint64_t version)
+{
+	uint32_t stood = 0;
 
 	for (uint32_t i = 0; i < f->count; i++) {
-		if (f->v[i].e->version < limit)
-			best = MAX(best, f->v[i].e->version);
-		if (f->v[i].e->pending < limit)
-			best = MAX(best, f->v[i].e->pending);
+		const struct shard_entry *e = f->v[i].e;
+		if (e->version == version)
+			stood = MAX(stood, e->stood);
+		if (e->pending == version)
+			stood = MAX(stood, e->pending_stood);
+	}
+	return stood;
+}
+
+/* The last word before `limit`; version 0: none. */
+static struct candidate candidate_before(const struct found *f, struct candidate limit)
+{
+	struct candidate best = {0};
+
+	for (uint32_t i = 0; i < 2 * f->count; i++) {
+		const struct shard_entry *e = f->v[i / 2].e;
+		struct candidate c = {.version = i % 2 ? e->pending : e->version};
+		if (!c.version || c.version == best.version)
+			continue;
+		c.stood = version_stood(f, c.version);
+		if (candidate_after(&limit, &c) && candidate_after(&c, &best))
+			best = c;
 	}
 	return best;
 }
@@ -57,18 +87,34 @@ static bool member_has(const struct found *f, uint32_t member, uint64_t version)
 	return false;
 }
 
+/* The last interval in which that member accepted the version; 0: it lacks it. */
+static uint32_t member_stood(const struct found *f, uint32_t member, uint64_t version)
+{
+	uint32_t stood = 0;
+
+	for (uint32_t i = 0; i < f->count; i++) {
+		const struct shard_entry *e = f->v[i].e;
+		if (f->v[i].member != member)
+			continue;
+		if (e->version == version)
+			stood = MAX(stood, MAX(e->stood, version_epoch(version)));
+		if (e->pending == version)
+			stood = MAX(stood, MAX(e->pending_stood, version_epoch(version)));
+	}
+	return stood;
+}
+
 /*
- * Who can testify that a version was never acknowledged? A slot that had recorded the interval's
- * activation, and so was asked to hold all that the interval wrote: not one whose disk is older than
- * that.
+ * Who can testify that a version was never acknowledged? A slot that had recorded the activation of the
+ * interval that wrote it, and so was asked to hold all that was written: not one whose disk is older
+ * than that.
  */
 struct doubt {
 	const struct found *f;
 	uint64_t version;
 };
 
-/* The interval can be excluded: a slot of it lacks the version, so it was not on all of them; or one
- * that has it was never told that the interval became active. */
+/* The interval can be excluded: a slot of it did not accept the version in it. */
 static bool interval_excluded(struct node *node, struct pg *pg, const struct interval *iv,
                               void *ctx)
 {
@@ -78,17 +124,12 @@ static bool interval_excluded(struct node *node, struct pg *pg, const struct int
 	if (!iv->writable && iv->epoch > written)
 		return true;
 	for (uint32_t i = 0; i < pg->n; i++) {
-		if (!(iv->live & slot_bit(i)))
-			continue;
-		struct member *mb = member_find(pg, iv->disks[i]);
+		struct member *mb = iv->live & slot_bit(i) ? member_find(pg, iv->disks[i]) : NULL;
 		if (!mb || !mb->answered)
 			continue;
-		if (member_has(doubt->f, mb - pg->members, doubt->version)) {
-			if (mb->info.activated < iv->epoch && iv->epoch > written)
-				return true;
-		} else if (mb->info.activated >= written) {
+		uint32_t stood = member_stood(doubt->f, mb - pg->members, doubt->version);
+		if (stood < iv->epoch && (stood || mb->info.activated >= written))
 			return true;
-		}
 	}
 	return false;
 }
@@ -114,12 +155,14 @@ static bool deleted_when_clean(struct node *node, struct pg *pg, const struct fo
 	const uint64_t *disks;
 	uint64_t live;
 
-	if (version_epoch(version) >= pg->clean_epoch ||
+	if (version_epoch(version) > pg->clean_epoch ||
 	    !epoch_slots(node_epoch(node, pg->clean_epoch), pg->pool, pg->number, &disks, &live))
 		return false;
 	for (uint32_t i = 0; i < pg->n; i++) {
 		struct member *mb = live & slot_bit(i) ? member_find(pg, disks[i]) : NULL;
 		if (mb && mb->answered && mb->info.complete >= pg->clean_epoch &&
+		    (version_epoch(version) < pg->clean_epoch ||
+		     version <= mb->info.clean_commit) &&
 		    !member_has(f, mb - pg->members, version))
 			return true;
 	}
@@ -211,9 +254,10 @@ static void verdict_fill(const struct found *f, uint64_t version, struct verdict
 /* The version that stands; version 0: none does. */
 static void decide(struct node *node, struct pg *pg, const struct found *f, struct verdict *v)
 {
-	uint64_t version = UINT64_MAX;
+	struct candidate c = {UINT64_MAX, UINT32_MAX};
 
-	while ((version = newest_below(f, version))) {
+	while ((c = candidate_before(f, c)).version) {
+		uint64_t version = c.version;
 		verdict_fill(f, version, v);
 		if (deleted_when_clean(node, pg, f, version)) {
 			reject(pg, f, version);
@@ -232,16 +276,23 @@ static void decide(struct node *node, struct pg *pg, const struct found *f, stru
 	memset(v, 0, sizeof(*v));
 }
 
-/* What is still pending below a version that was acknowledged is over: it must not become committed
- * by the commit point. Below one that may yet be taken back it may still be needed. */
-static void note_pending_below(struct pg *pg, const struct found *f, const struct verdict *v)
+/*
+ * What is pending beside the version that stands. A later number that was accepted earlier was never
+ * acknowledged: the interval that rolled the other forward would have met it. An earlier number is
+ * over once the one above is acknowledged: it must not become committed by the commit point. Below
+ * one that may yet be taken back it may still be needed.
+ */
+static void note_pending_beside(struct pg *pg, const struct found *f, const struct verdict *v)
 {
 	for (uint32_t i = 0; i < f->count; i++) {
 		const struct shard_entry *e = f->v[i].e;
-		if (!e->pending || e->pending >= v->version)
+		if (!e->pending || e->pending == v->version || undo_rejected(pg, e->pending, f->oid))
 			continue;
-		undo_add(pg, f->v[i].member, e, e->pending,
-		         v->committed ? UNDO_SUPERSEDED : UNDO_LATER);
+		if (e->pending > v->version)
+			reject(pg, f, e->pending);
+		else
+			undo_add(pg, f->v[i].member, e, e->pending,
+			         v->committed ? UNDO_SUPERSEDED : UNDO_LATER);
 		if (!v->committed)
 			pg->commit_cap = MIN(pg->commit_cap, e->pending - 1);
 	}
@@ -281,6 +332,17 @@ static uint64_t slots_lacking(const struct pg *pg, const struct found *f, const 
 	return lacking;
 }
 
+/* What a pending version was built on: committed where it is pending. */
+static uint64_t holders_base(const struct found *f, uint64_t version)
+{
+	uint64_t base = 0;
+
+	for (uint32_t i = 0; i < f->count; i++)
+		if (f->v[i].e->pending == version)
+			base = MAX(base, f->v[i].e->version);
+	return base;
+}
+
 static void resolve_object(struct node *node, struct pg *pg, const struct found *f)
 {
 	struct verdict v;
@@ -294,7 +356,7 @@ static void resolve_object(struct node *node, struct pg *pg, const struct found 
 	if (!v.version)
 		return;
 	pg->max_version = MAX(pg->max_version, v.version);
-	note_pending_below(pg, f, &v);
+	note_pending_beside(pg, f, &v);
 	/* What a read returns must outlive this interval: a version that nobody is known to have
 	 * seen acknowledged is
 	 * shown only from enough slots, or another set of few slots could decide against it
@@ -305,7 +367,9 @@ static void resolve_object(struct node *node, struct pg *pg, const struct found 
 		pg->object_count++;
 	else
 		pg->tombstones = true;
-	uint64_t need = slots_lacking(pg, f, &v);
+	/* And it is accepted anew by every slot: it is this interval that shows it. */
+	uint64_t need = slots_lacking(pg, f, &v), accept = v.committed ? 0 : pg->live & ~need;
+	need |= accept;
 	if (!need && !v.undecided && !held)
 		return;
 	struct missing *m = missing_add(node, pg, f->oid, v.version);
@@ -319,6 +383,8 @@ static void resolve_object(struct node *node, struct pg *pg, const struct found 
 		pg->commit_cap = MIN(pg->commit_cap, v.version - 1);
 	}
 	m->need = need;
+	m->accept = accept;
+	m->base = holders_base(f, v.version);
 	fill_sources(pg, f, m);
 	missing_requeue(node, m);
 }

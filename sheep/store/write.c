@@ -168,6 +168,8 @@ static uint32_t prepare_once(struct store *st, const struct msg *req, struct msg
 		return RES_OK;
 	if (req->version < shard_newest(s) || (s->pending && s->pending != req->base))
 		return RES_BASE;
+	if (req->version <= memtable_pg(&st->mt, req->pool, req->pg)->info.commit)
+		return RES_BASE; /* a late copy */
 	/* What is pending here is the base: the record says so, and commits it. */
 	if (!(req->shard_flags & (SHARD_REPLACE | SHARD_DELETE)) && shard_newest(s) != req->base)
 		return RES_BASE;

@@ -238,7 +238,7 @@ uint32_t disk_pg_prepare(struct disk_pg *pg, const struct msg *req, bool full,
 	*ret_version = newest;
 	if (s && (s->committed.version == req->version || s->pending.version == req->version))
 		return RES_OK;
-	if (req->version <= newest)
+	if (req->version <= newest || req->version <= pg->info.commit)
 		return RES_BASE;
 	if (s && s->pending.version) {
 		if (s->pending.version != req->base)
@@ -252,7 +252,8 @@ uint32_t disk_pg_prepare(struct disk_pg *pg, const struct msg *req, bool full,
 	if (s && !replace && !remove && needs_old_bytes(req) && version_is_bad(pg, &s->committed))
 		return RES_CORRUPT;
 	s = pg_get(pg, req->oid, req->shard);
-	s->pending = (struct shard_version){.version = req->version, .tombstone = remove};
+	s->pending = (struct shard_version){
+		.version = req->version, .stood = version_epoch(req->version), .tombstone = remove};
 	if (!replace && !remove && !s->committed.tombstone) {
 		content_copy(&s->pending.content, &s->committed.content);
 		s->pending.damaged = s->committed.damaged;
@@ -265,31 +266,56 @@ uint32_t disk_pg_prepare(struct disk_pg *pg, const struct msg *req, bool full,
 	return RES_OK;
 }
 
-uint32_t disk_pg_push(struct disk_pg *pg, const struct msg *req, bool full)
+static void version_set(struct shard_version *v, const struct msg *req)
+{
+	version_fini(v);
+	v->version = req->version;
+	v->stood = req->info.activated;
+	v->tombstone = req->shard_flags & SHARD_DELETE;
+	content_apply(&v->content, req);
+}
+
+/* A version that may yet be taken back. */
+static uint32_t push_unstable(struct disk_pg *pg, const struct msg *req)
 {
 	struct log_entry e = {req->version, req->oid, req->req};
-	bool unstable = req->shard_flags & SHARD_UNSTABLE;
 	struct shard *s = disk_pg_find(pg, req->oid, req->shard);
 
+	if (s && s->committed.version >= req->version)
+		return RES_OK;
+	if (s && s->pending.version == req->version && !s->pending.damaged) {
+		s->pending.stood = MAX(s->pending.stood, req->info.activated);
+		return RES_OK;
+	}
+	if (req->shard_flags & SHARD_ACCEPT)
+		return RES_BASE;
+	s = pg_get(pg, req->oid, req->shard);
+	if (s->pending.version && s->pending.version == req->base)
+		shard_commit(s);
+	else if (s->pending.version && s->pending.version != req->version)
+		log_forget(pg, s->pending.version, req->oid);
+	version_set(&s->pending, req);
+	log_add(pg, &e);
+	return RES_OK;
+}
+
+uint32_t disk_pg_push(struct disk_pg *pg, const struct msg *req, bool full)
+{
+	struct shard *s = disk_pg_find(pg, req->oid, req->shard);
+
+	if (req->shard_flags & SHARD_UNSTABLE)
+		return push_unstable(pg, req);
 	if (s && s->committed.version >= req->version && !s->committed.damaged)
 		return RES_OK;
 	if (s && s->pending.version > req->version)
 		return RES_BASE;
-	if (unstable && s && s->pending.version == req->version && !s->pending.damaged)
-		return RES_OK;
-	if (full && !unstable)
+	if (full)
 		return RES_NOSPACE;
 	s = pg_get(pg, req->oid, req->shard);
 	if (s->pending.version && s->pending.version != req->version)
 		log_forget(pg, s->pending.version, req->oid);
 	version_fini(&s->pending);
-	struct shard_version *to = unstable ? &s->pending : &s->committed;
-	version_fini(to);
-	to->version = req->version;
-	to->tombstone = req->shard_flags & SHARD_DELETE;
-	content_apply(&to->content, req);
-	if (unstable)
-		log_add(pg, &e);
+	version_set(&s->committed, req);
 	return RES_OK;
 }
 
@@ -364,6 +390,8 @@ static void shard_list_entry(const struct shard *s, struct shard_entry *e)
 		.shard = s->number,
 		.version = s->committed.version,
 		.pending = s->pending.version,
+		.stood = s->committed.stood,
+		.pending_stood = s->pending.stood,
 		.size = content_end(&newest->content),
 		.flags = (s->committed.tombstone ? ENTRY_TOMBSTONE : 0) |
 	                 (s->pending.tombstone ? ENTRY_PENDING_TOMBSTONE : 0) |

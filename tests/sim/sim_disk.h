@@ -15,6 +15,7 @@
 /* One version of a shard; version 0: none. */
 struct shard_version {
 	uint64_t version;
+	uint32_t stood; /* the last interval that accepted it here */
 	bool tombstone;
 	bool rotten;  /* its bytes no longer match their checksum, and nobody noticed */
 	bool damaged; /* somebody did */

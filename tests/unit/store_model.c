@@ -228,7 +228,8 @@ static uint32_t prepare(struct model *m, const struct msg *r, struct msg *reply)
 	reply->version = have;
 	if (s && (s->committed.version == r->version || s->pending.version == r->version))
 		return RES_OK;
-	if (r->version <= have || (s && s->pending.version && s->pending.version != r->base))
+	if (r->version <= have || r->version <= get_pg(m, r)->info.commit ||
+	    (s && s->pending.version && s->pending.version != r->base))
 		return RES_BASE;
 	if (s && s->pending.version)
 		commit_one(s);
