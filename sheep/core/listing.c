@@ -22,7 +22,8 @@ static void listing_names(struct node *node, struct pg *pg);
 
 /* ---- Catching up by the logs ---- */
 
-/* True when all that can differ is in the logs, above *ret_since. */
+/* True when all that can differ is in the logs, above *ret_since. (A disk put back from an older copy
+ * tells of an older clean point.) */
 static bool logs_reach_back(struct node *node, const struct pg *pg, uint64_t *ret_since)
 {
 	const uint64_t *disks;
@@ -39,9 +40,11 @@ static bool logs_reach_back(struct node *node, const struct pg *pg, uint64_t *re
 			return false;
 		since = MAX(since, mb->info.clean_commit);
 	}
-	for (uint32_t i = 0; i < pg->member_count; i++)
-		if (pg->members[i].answered && pg->members[i].info.floor > since)
+	for (uint32_t i = 0; i < pg->member_count; i++) {
+		const struct member *mb = &pg->members[i];
+		if (mb->answered && (mb->info.clean_commit != since || mb->info.floor > since))
 			return false;
+	}
 	*ret_since = since;
 	return true;
 }
