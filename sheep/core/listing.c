@@ -123,6 +123,8 @@ static void entries_drop(struct member *mb, uint64_t to)
 {
 	uint32_t n = 0;
 
+	if (!mb->entries)
+		return;
 	while (n < mb->entry_count && mb->entries[n].oid <= to)
 		n++;
 	mb->entry_count -= n;
