@@ -333,7 +333,7 @@ static const struct dog_verb verbs[] = {
 	{"shutdown", "", "stop all nodes in order", 0, 0, cluster_shutdown, {{0}}},
 	{"recover",
          "enable|disable|list|force",
-         "switch rebuilding on or off; list what is down or lost; give up disks that will not come back",
+         "rebuild or not; list what is down or lost; give up disks that are gone for good",
          1,
          1,
          cluster_recover,
@@ -349,8 +349,8 @@ static const struct dog_verb verbs[] = {
            "until all that is due was verified; exit code 1 when the time is over"}}},
 	{"set",
          "grace TIME | min-live k[+N] | scrub TIME|never",
-         "how long a node may be away before its data are rebuilt (10s, 5m); how many parts of k+m must be "
-         "alive for writes (k+1); how often all data are verified (14d)",
+         "how long a node may be away before its data are rebuilt (10s, 5m); how many parts must "
+         "be alive for writes (k+1); how often all data are verified (14d)",
          2,
          2,
          cluster_set,

@@ -178,6 +178,17 @@ static void disks_print(const struct picture *p, const struct sf_trouble *t)
 	printf("\n");
 }
 
+/* For scripts: one line each, "-" for what there is not. */
+static void trouble_print_raw(const struct sf_trouble *t)
+{
+	printf("%s %u.%u %016llx %06x %llu %llu %u %u %u ", kind_word(t->kind), t->pool, t->pg,
+	       (unsigned long long)t->oid, t->volume_id, (unsigned long long)t->offset,
+	       (unsigned long long)t->length, t->have, t->need, t->since_epoch);
+	for (uint32_t i = 0; i < t->disk_count; i++)
+		printf("%s%016llx", i ? "," : "", (unsigned long long)t->disks[i]);
+	printf("%s\n", t->disk_count ? "" : "-");
+}
+
 static int recover_list(struct dog *dog)
 {
 	struct picture p;
@@ -187,10 +198,14 @@ static int recover_list(struct dog *dog)
 		code = json_print(json_troubles(p.troubles));
 	} else if (!code) {
 		for (size_t i = 0; i < p.troubles->count; i++) {
+			if (dog->raw) {
+				trouble_print_raw(&p.troubles->v[i]);
+				continue;
+			}
 			trouble_print(&p.troubles->v[i]);
 			disks_print(&p, &p.troubles->v[i]);
 		}
-		if (!p.troubles->count)
+		if (!p.troubles->count && !dog->raw)
 			printf("No placement group is down, and no object unfound, lost or undecided.\n");
 	}
 	if (!code)
@@ -261,7 +276,7 @@ static void loss_print(const struct picture *p, const struct loss *l)
 	if (l->pgs) {
 		printf("%zu placement group%s without them. Acknowledged changes that only they have "
 		       "are undone:\nobjects go back to an older content or read as zeros, and which "
-		       "ones cannot be told.\n",
+		       "ones cannot be told (dog vdi check -v counts those of a volume that are gone).\n",
 		       l->pgs, l->pgs == 1 ? " serves again" : "s serve again");
 		loss_print_kind(p, SF_TROUBLE_DOWN, l->pgs);
 	}

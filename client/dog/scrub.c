@@ -102,9 +102,18 @@ json_t *json_scrub(const struct sf_scrub *s)
 
 static int details_show(struct dog *dog, const struct sf_status *status)
 {
+	const struct sf_scrub *s = &status->scrub;
+
 	if (dog->json)
-		return json_print(json_scrub(&status->scrub));
-	details_print(status);
+		return json_print(json_scrub(s));
+	if (dog->raw)
+		printf("%u %u %u %u %llu %llu %llu %llu %llu %llu %llu %llu %llu %llu\n",
+		       s->interval_s == SF_SCRUB_NEVER ? 0 : s->interval_s, s->running, s->pgs_due,
+		       s->pgs_never, ull(s->oldest_s), ull(s->newest_s), ull(s->objects),
+		       ull(s->missing), ull(s->damaged), ull(s->stale), ull(s->wrong),
+		       ull(s->leftover), ull(s->repaired), ull(s->undecided));
+	else
+		details_print(status);
 	return DOG_OK;
 }
 

@@ -91,9 +91,8 @@ static void removed_answer(struct node *node, struct call *call, struct msg *rep
 }
 
 /*
- * bad: to be rebuilt as of op->version. drop: to be dropped, first of all: a push leaves alone what
- * is of the right version
- * already.
+ * bad: to be rebuilt as of op->version. drop: to be dropped, and that first: a push leaves alone
+ * what is of the right version already.
  */
 static void check_settle(struct node *node, struct op *op, uint64_t bad, uint64_t drop)
 {
@@ -214,11 +213,9 @@ static uint64_t newest_change(const struct pg *pg, uint64_t oid)
 }
 
 /*
- * A lost or an old shard is what disks are known for, so the newest content stands when enough have
- * it. Only where others say
- * that there is no such object at all it may have been deleted: a change that is remembered tells,
- * else the side
- * with fewer faults.
+ * A lost or an old shard is what disks are known for, so the newest content stands when enough
+ * slots have it. Only where others say that there is no such object at all it may have been
+ * deleted: a change that is remembered tells, else the side with fewer faults.
  */
 static void judge_content(const struct pg *pg, uint64_t oid, uint64_t now, uint64_t absent,
                           uint64_t others, uint64_t content, struct verdict *v)

@@ -2,9 +2,8 @@
 
 /*
  * What an operator has to hear of by name: PGs that wait for disks, objects of which too few shards
- * are there, and
- * objects whose shards contradict each other. And what is lost for good: who reads it hears so, who
- * replaces or deletes it as a whole makes an end of it.
+ * are there, and objects whose shards contradict each other. And what is lost for good: who reads
+ * it hears so, who replaces or deletes it as a whole makes an end of it.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -120,8 +119,7 @@ static bool interval_absent(struct node *node, struct pg *pg, const struct inter
 }
 
 /* Disks of earlier intervals, since the PG was clean, that were not heard; needed_only: of those
- * that may
- * have changed something and of which nobody was. */
+ * that may have changed something and of which nobody was. */
 static void pg_absent(struct node *node, struct pg *pg, bool needed_only, struct absent *ret)
 {
 	struct absent_walk walk = {ret, needed_only};
