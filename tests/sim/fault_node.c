@@ -80,12 +80,15 @@ static bool lose(struct world *w, struct fault_plan *plan, struct fault *f)
 static bool swap_disks(struct world *w, struct fault *f)
 {
 	uint32_t a = draw_below(w, w->node_count), b = draw_below(w, w->node_count), i, j;
+	struct sim_node *x = w->nodes[a], *y = w->nodes[b];
 
-	if (a == b || w->nodes[a]->state == NODE_GONE || w->nodes[b]->state == NODE_GONE ||
-	    !w->nodes[a]->life || !w->nodes[b]->life)
+	if (a == b || x->state == NODE_GONE || y->state == NODE_GONE || !x->life || !y->life)
 		return false;
-	i = draw_below(w, w->nodes[a]->info.disk_count);
-	j = draw_below(w, w->nodes[b]->info.disk_count);
+	i = draw_below(w, x->info.disk_count);
+	j = draw_below(w, y->info.disk_count);
+	if (x->disks[i].failed || x->disks[i].taken_out || y->disks[j].failed ||
+	    y->disks[j].taken_out)
+		return false; /* the budget has counted it where it is */
 	if (sim_node_is_running(w, a))
 		sim_node_crash(w, a);
 	if (sim_node_is_running(w, b))
