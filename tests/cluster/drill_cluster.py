@@ -104,9 +104,16 @@ class Node:
         self.may_end = False
         self.starts += 1
         with open(self.log, 'ab') as log:
+            self.log_at = log.tell()
             self.process = subprocess.Popen(self.command(), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                                             env=self.environment(), start_new_session=True,
                                             preexec_fn=self.drill.preexec)
+
+    def started(self):
+        """It said so: SIGTERM before that ends it as any program."""
+        with open(self.log, 'rb') as log:
+            log.seek(self.log_at)
+            return b' on %s port ' % self.address.encode() in log.read()
 
     def alive(self):
         return self.process is not None and self.process.poll() is None

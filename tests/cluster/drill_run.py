@@ -144,6 +144,14 @@ class Drill:
     def pause(self, seconds):
         time.sleep(seconds)
 
+    def wait(self, condition, seconds, what):
+        end = time.monotonic() + seconds * self.slow
+        while not condition():
+            self.check_nodes()
+            if time.monotonic() > end:
+                raise Failed('waited %d s in vain: %s' % (seconds * self.slow, what))
+            self.pause(0.05)
+
     def count_errors(self, count):
         self.errors_injected += count
 
@@ -175,7 +183,7 @@ class Drill:
         self.nodes = [Node(self, i) for i in range(self.options.nodes)]
         for node in self.nodes:
             node.start()
-        harness.wait_until(lambda: self.check_nodes() or self.listed(), 60 * self.slow, 'all daemons in the node list')
+        self.wait(self.listed, 60, 'all daemons in the node list')
         code, _, err = self.dog('cluster', 'format', '-c', self.options.redundancy, '--grace', self.options.grace, '-f')
         if code:
             raise Failed('format: ' + err)
