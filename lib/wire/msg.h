@@ -53,7 +53,7 @@
 	X(MSG_PG_COMMIT, 40)     /* commit = every version up to this is acknowledged */ \
 	X(MSG_PG_QUERY, 41)      /* reply: info log. The holder promises to refuse older epochs */ \
 	X(MSG_PG_LIST, 42)       /* oid shard (cursor) length(max) MSG_F_FIRST, or log (oids); reply: entries MSG_F_MORE */ \
-	X(MSG_PG_ACTIVATE, 43)   /* info log [MSG_F_LOG] [MSG_F_PURGE]: durable before the reply */ \
+	X(MSG_PG_ACTIVATE, 43)   /* info log [MSG_F_LOG] [MSG_F_PURGE shard]: durable before the reply */ \
 	X(MSG_PG_DROP, 44)       /* (one-way) a stray holder drops what it has of this PG (shard: the one to keep) */ \
 	X(MSG_PG_STRAY, 45)      /* (one-way) to the primary: this disk holds data of a PG it is no slot of */
 

@@ -22,21 +22,25 @@ static void listing_names(struct node *node, struct pg *pg);
 
 /* ---- Catching up by the logs ---- */
 
+static bool interval_has_our_slots(struct node *node, struct pg *pg, const struct interval *iv,
+                                   void *ctx)
+{
+	return !memcmp(iv->disks, pg->slot_disk, pg->n * sizeof(*iv->disks));
+}
+
 /* True when all that can differ is in the logs, above *ret_since. (A disk put back from an older copy
  * tells of an older clean point.) */
-static bool logs_reach_back(struct node *node, const struct pg *pg, uint64_t *ret_since)
+static bool logs_reach_back(struct node *node, struct pg *pg, uint64_t *ret_since)
 {
-	const uint64_t *disks;
-	uint64_t live, since = 0;
+	uint64_t since = 0;
 
-	if (!epoch_slots(node_epoch(node, pg->clean_epoch), pg->pool, pg->number, &disks, &live))
+	if (!intervals_each(node, pg, pg->clean_epoch, interval_has_our_slots, NULL))
 		return false;
 	for (uint32_t i = 0; i < pg->member_count; i++) {
 		const struct member *mb = &pg->members[i];
 		if (!mb->answered)
 			continue;
-		if (mb->slot < 0 || disks[mb->slot] != mb->disk || mb->info.suspect ||
-		    mb->info.complete != pg->clean_epoch)
+		if (mb->slot < 0 || mb->info.suspect || mb->info.complete != pg->clean_epoch)
 			return false;
 		since = MAX(since, mb->info.clean_commit);
 	}

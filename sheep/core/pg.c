@@ -201,14 +201,13 @@ static void pg_drop_strays(struct node *node, struct pg *pg)
 {
 	for (uint32_t i = 0; i < pg->member_count; i++) {
 		struct member *mb = &pg->members[i];
-		if (!mb->answered || (mb->slot >= 0 && !mb->wrong_shards))
+		mb->wrong_shards = false;
+		if (!mb->answered || mb->slot >= 0)
 			continue;
 		struct msg *m = pg_msg(node, pg, MSG_PG_DROP);
-		m->shard = mb->slot >= 0 ? (uint32_t)mb->slot : SHARD_NONE;
+		m->shard = SHARD_NONE;
 		m->disk = mb->disk;
-		mb->wrong_shards = false;
-		if (mb->slot < 0)
-			mb->answered = false;
+		mb->answered = false;
 		if (node_is_self(node, mb->node))
 			call_start(node, pg, mb->node, mb->disk, m, NULL, NULL);
 		else
@@ -257,6 +256,7 @@ static void clean_record(struct node *node, struct pg *pg)
 	for (uint32_t i = 0; i < pg->n; i++) {
 		struct msg *m = pg_msg(node, pg, MSG_PG_ACTIVATE);
 		m->flags = settled ? MSG_F_PURGE : 0;
+		m->shard = pg->members[i].wrong_shards ? i : (uint32_t)SHARD_NONE;
 		m->info.activated = pg->epoch;
 		m->info.clean = settled ? pg->epoch : pg->clean_epoch;
 		m->info.commit = pg->clean_commit;

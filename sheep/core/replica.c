@@ -50,6 +50,14 @@ static void replica_refuse(struct node *node, const struct asker *to, struct msg
 	msg_destroy(msg);
 }
 
+/* The map names this start of ours. Until then a primary that asks takes us for our former self. */
+static bool is_admitted(const struct node *node)
+{
+	const struct map_node *self = map_find_node(node->map, node->config.info.id);
+
+	return self && self->incarnation == node->config.info.incarnation;
+}
+
 /* Once the interval's primary has declared the PG clean, what it pushed or removed before is done: a
  * copy that was delayed on its way could bring back what has been forgotten since. */
 static bool is_late_copy(const struct pg_slot *slot, const struct msg *msg)
@@ -70,7 +78,7 @@ void replica_handle(struct node *node, uint64_t from, bool is_client, struct msg
 		                                                                 : RES_DENIED);
 	if (disk->failed)
 		return replica_refuse(node, &to, msg, RES_IO);
-	if (node->adopting)
+	if (node->adopting || (!is_client && !is_admitted(node)))
 		return replica_refuse(node, &to, msg, RES_AGAIN);
 	if (!is_client && (msg->epoch < slot->interval_start || msg->epoch < slot->promised))
 		return replica_refuse(node, &to, msg, RES_STALE);

@@ -130,8 +130,9 @@ enum { PAGE_MAX = 65536 };
 struct page {
 	struct shard_key *v;
 	uint32_t count, cap;
-	uint64_t tombstones_up_to; /* 0: any shard */
-	uint32_t keep;             /* shard number to leave alone */
+	uint64_t tombstones_up_to; /* those of any number; 0: none */
+	bool strays;               /* shards of another number than `keep` */
+	uint32_t keep;
 	struct shard_key last;
 	bool started, full;
 };
@@ -141,12 +142,11 @@ static int page_each(void *ctx, const struct shard *s)
 	struct page *p = ctx;
 
 	p->last = s->key;
-	if (p->tombstones_up_to) {
-		if (!(s->flags & ST_TOMBSTONE) || s->pending || s->committed > p->tombstones_up_to)
-			return 0;
-	} else if (s->key.shard == p->keep) {
+	bool stray = p->strays && s->key.shard != p->keep;
+	bool deleted = (s->flags & ST_TOMBSTONE) && !s->pending &&
+	               s->committed <= p->tombstones_up_to;
+	if (!stray && !deleted)
 		return 0;
-	}
 	if (p->count == p->cap) {
 		p->cap = MAX(256, p->cap * 2);
 		p->v = xrealloc(p->v, p->cap * sizeof(*p->v));
@@ -215,8 +215,10 @@ static int pg_activate(struct store *st, const struct msg *req, struct page *p)
 	uint32_t extra = record_encoded_len(0, 0, PG_ENCODED_MAX);
 
 	store_promote_pg(st, pg, req->info.commit);
-	p->tombstones_up_to = req->info.commit;
-	bool drop = (req->flags & MSG_F_PURGE) && pg->tombstones && req->info.commit;
+	p->tombstones_up_to = pg->tombstones ? req->info.commit : 0;
+	p->keep = req->shard;
+	p->strays = req->shard != SHARD_NONE;
+	bool drop = (req->flags & MSG_F_PURGE) && (p->tombstones_up_to || p->strays);
 	int err = drop ? page_collect(st, p, extra) : batch_reserve(st, SPACE_META, extra, 0);
 	if (err)
 		return err;
@@ -238,6 +240,7 @@ static int pg_drop(struct store *st, const struct msg *req, struct page *p)
 	bool forget = req->shard == SHARD_NONE && memtable_pg_find(&st->mt, req->pool, req->pg);
 
 	p->keep = req->shard;
+	p->strays = true;
 	int err = page_collect(st, p, record_encoded_len(0, 0, 0));
 	if (!err && forget) {
 		struct pg *pg = memtable_pg(&st->mt, req->pool, req->pg);

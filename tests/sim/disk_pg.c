@@ -360,6 +360,10 @@ void disk_pg_activate(struct disk_pg *pg, const struct msg *req)
 	pg->info.suspect = false;
 	for (uint32_t i = pg->shard_count; i-- > 0;) {
 		struct shard *s = &pg->shards[i];
+		if (req->shard != SHARD_NONE && s->number != req->shard) {
+			pg_erase(pg, s);
+			continue;
+		}
 		if (!s->committed.tombstone || s->committed.version > req->info.commit)
 			continue;
 		if (s->pending.version)

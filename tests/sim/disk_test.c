@@ -403,6 +403,7 @@ static void activate_keeps_the_greatest_replaces_the_log_and_purges_when_told(vo
 	m = request(MSG_PG_ACTIVATE, 0);
 	m->info = (struct pg_info){.activated = 3, .clean = 4, .commit = 7};
 	m->flags = MSG_F_PURGE;
+	m->shard = SHARD_NONE;
 	run(f, m);
 	assert_int_equal(simple(f, MSG_SHARD_STAT, 0), RES_NOENT);
 	simple(f, MSG_PG_QUERY, 0);

@@ -370,6 +370,7 @@ static void activate_with_purge_drops_committed_tombstones_up_to_the_commit_poin
 		struct disk_job *job = job_make(f, MSG_PG_ACTIVATE, 0);
 		job->req->info = (struct pg_info){.activated = 5, .clean = 5, .commit = 11};
 		job->req->flags = purge ? MSG_F_PURGE : 0;
+		job->req->shard = SHARD_NONE;
 		job_run(f, job);
 		job_destroy(job);
 		assert_int_equal(do_stat(f, 1, &e), purge ? RES_NOENT : RES_OK);

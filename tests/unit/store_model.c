@@ -401,8 +401,10 @@ static void activate(struct model *m, const struct msg *r)
 	pg->info.clean_commit = MAX(pg->info.clean_commit, r->info.clean_commit);
 	for (uint32_t i = 0; i < m->count;) {
 		struct mshard *s = &m->shards[i];
-		if (s->pool == r->pool && s->pg == r->pg && s->committed.tombstone &&
-		    !s->pending.version && s->committed.version <= r->info.commit)
+		bool deleted = s->committed.tombstone && !s->pending.version &&
+		               s->committed.version <= r->info.commit;
+		bool stray = r->shard != SHARD_NONE && s->shard != r->shard;
+		if (s->pool == r->pool && s->pg == r->pg && (deleted || stray))
 			erase(m, s);
 		else
 			i++;

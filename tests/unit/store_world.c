@@ -127,6 +127,8 @@ static void random_pg_job(struct world *w, struct disk_job *job, uint32_t kind)
 		};
 		r->info.clean_commit = world_below(w, r->info.commit + 1);
 		r->info.scrubbed = world_below(w, 9);
+		r->shard = world_below(w, 8) ? (uint32_t)SHARD_NONE
+		                             : (uint32_t)world_below(w, WORLD_SHARDS);
 		r->flags = world_below(w, 2) ? MSG_F_PURGE : 0;
 		if (kind == 1) {
 			r->flags |= MSG_F_LOG;
