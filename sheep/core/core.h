@@ -427,6 +427,8 @@ struct missing *missing_find(struct pg *pg, uint64_t oid);
 struct missing *missing_add(struct node *node, struct pg *pg, uint64_t oid, uint64_t version);
 /* `have` or `need` changed: into the right queue. */
 void missing_requeue(struct node *node, struct missing *m);
+/* This very request wrote the version that is not stable yet: it cannot be told that it failed. */
+bool missing_is_from(const struct missing *m, struct req_id req);
 /* Enough slots have it: no longer held back, nor the commit point because of it. */
 void missing_stable(struct node *node, struct missing *m);
 void missing_free(struct node *node, struct missing *m);

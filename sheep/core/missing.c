@@ -56,6 +56,11 @@ void missing_requeue(struct node *node, struct missing *m)
 		list_push(&node->recover[missing_redundancy(m)], &m->queue);
 }
 
+bool missing_is_from(const struct missing *m, struct req_id req)
+{
+	return m->unstable && req.client && m->req.client == req.client && m->req.seq == req.seq;
+}
+
 void missing_stable(struct node *node, struct missing *m)
 {
 	struct log_entry e = {m->version, m->oid, m->req};

@@ -211,7 +211,7 @@ static bool op_waits_for_repair(struct node *node, struct op *op)
 	if (lost_handle(node, op, m, &answered))
 		return answered;
 	object_unlock(node, op);
-	if (m->full && op->exclusive) {
+	if (m->full && op->exclusive && !missing_is_from(m, op->req->req)) {
 		op_finish(node, op, RES_NOSPACE);
 		return true;
 	}

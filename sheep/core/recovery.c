@@ -27,7 +27,7 @@ static void answer_waiting(struct node *node, struct missing *m)
 	list_splice(&waiting, &m->waiting);
 	while ((l = list_pop(&waiting))) {
 		struct op *op = list_item(l, struct op, link);
-		if (op->exclusive)
+		if (op->exclusive && !missing_is_from(m, op->req->req))
 			op_finish(node, op, RES_NOSPACE);
 		else if (m->unstable)
 			list_push(&m->waiting, &op->link);
