@@ -49,6 +49,15 @@ class Disk:
             path = os.path.join(self.path, name)
             shutil.rmtree(path) if os.path.isdir(path) else os.unlink(path)
 
+    def save(self):
+        self.saved = os.path.join(self.node.dir, 'saved%d' % self.number)
+        run('cp', '-a', '--sparse=always', self.path, self.saved)
+
+    def bring_back(self):
+        self.wipe()
+        run('cp', '-a', '--sparse=always', self.saved + '/.', self.path)
+        shutil.rmtree(self.saved)
+
     def used_kib(self):
         s = os.statvfs(self.path)
         return (s.f_blocks - s.f_bfree) * s.f_frsize // 1024

@@ -369,6 +369,27 @@ class Wipe(Fault):
         self.nodes(drill)[0].start()
 
 
+class Old(Fault):
+    """A disk forgets what it did for a while: a copy made before takes its place."""
+    kind = 'old'
+    destroys = True
+
+    def draw(self, rng, count):
+        self.hold = rng.choice([2, 5, 9])
+
+    def begin(self, drill):
+        node, = self.nodes(drill)
+        node.kill()
+        node.disks[0].save()
+        node.start()
+
+    def heal(self, drill):
+        node, = self.nodes(drill)
+        node.kill()
+        node.disks[0].bring_back()
+        node.start()
+
+
 class Swap(Fault):
     """The disks of a node in another order."""
     kind = 'swap'
@@ -383,7 +404,7 @@ class Swap(Fault):
 
 
 KINDS = {f.kind: f for f in (Kill, Term, Stop, Cut, Loss, Split, Unplug, Power, ReadError, WriteError, DeviceError,
-                             Slow, Full, Flip, Wipe, Swap)}
+                             Slow, Full, Flip, Wipe, Old, Swap)}
 WEIGHTS = {'kill': 6, 'stop': 5, 'cut': 6, 'term': 2, 'slow': 3, 'loss': 2, 'unplug': 2, 'power': 1, 'split': 1}
 
 

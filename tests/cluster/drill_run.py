@@ -411,7 +411,7 @@ class Drill:
             'reads': total('reads'), 'writes': total('writes'), 'discards': total('discards'),
             'dog_commands': churn.done if churn else 0, 'dog_commands_refused': churn.refused if churn else 0,
             'refused_for_space': total('full'), 'failed': total('failed'),
-            'lost': total('lost'), 'stale': total('stale'),
+            'lost': total('lost') + self.unfound(), 'stale': total('stale'),
             'corrupt': total('corrupt') + (len(churn.wrong) if churn else 0),
             'faults': dict(sorted(self.faults.items())), 'calls_failed_by_disks': self.errors_injected,
             'redundancy_lost': {
@@ -421,6 +421,10 @@ class Drill:
             'retries': total('retries'), 'left_out': self.left_out(),
             'problems': self.problems, 'dir': self.dir,
         }
+
+    def unfound(self):
+        latest = self.monitor and self.monitor.latest
+        return latest[1]['objects']['unfound'] if latest and not self.interrupted else 0
 
     def left_out(self):
         return {k: self.missing[n] for k, f in drill_faults.KINDS.items() for n in f.needs if n in self.missing}
