@@ -114,6 +114,11 @@ static int batch_begin(struct store *st, enum space_use use, uint32_t desc_len, 
 		return -ENOSPC;
 	if (!seg || seg->end + bytes > seg->planned) {
 		int err = segment_roll(&st->segs, bytes);
+		if (err && err != -ENOSPC) {
+			log_error(st->log, "%s: no new segment: %s; the disk is out", st->path,
+			          sf_strerror(err));
+			st->failed = true;
+		}
 		if (err)
 			return err;
 		seg = st->segs.current;

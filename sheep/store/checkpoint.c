@@ -103,6 +103,9 @@ int store_open_index(struct store *st, bool wipe)
 	st->index = st->mt.index = NULL;
 	if (wipe)
 		err = index_remove(st->index_path);
+	/* An index that comes back after a power cut would be taken for the current one. */
+	if (wipe && !err)
+		err = fs_sync_dir(st->fs, st->index_path);
 	if (!err)
 		err = index_open(st->index_path, round_up(map, 1 << 20),
 		                 st->opt.nosync || st->opt.index_nosync, &st->index);

@@ -125,3 +125,13 @@ const struct fs_ops *fs_posix(void)
 	};
 	return &ops;
 }
+
+int fs_sync_dir(const struct fs_ops *fs, const char *path)
+{
+	int fd = fs->open(fs->arg, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
+	if (fd < 0)
+		return -EIO;
+	int err = fs->fsync(fs->arg, fd);
+	fs->close(fs->arg, fd);
+	return err ? -EIO : 0;
+}

@@ -438,6 +438,9 @@ int index_commit(struct index *ix)
 	ix->write = NULL;
 	int rc = mdb_txn_commit(txn);
 	int err = index_read_again(ix);
+	/* Which of the two states a restart will find is open, and LMDB refuses to go on. */
+	if (rc && err)
+		return -EIO;
 	return rc ? index_err(rc) : err;
 }
 

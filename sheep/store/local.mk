@@ -67,3 +67,12 @@ tests_unit_store_powercut_test_SOURCES = tests/unit/store_powercut_test.c \
 	tests/unit/store_world.c tests/unit/store_world.h
 tests_unit_store_powercut_test_LDADD = $(store_test_LIBS)
 TAP_TESTS += tests/unit/store_powercut_test
+
+check_PROGRAMS += tests/unit/store_fire_test
+tests_unit_store_fire_test_SOURCES = tests/unit/store_fire_test.c \
+	tests/unit/store_fixture.c tests/unit/store_fixture.h \
+	tests/unit/store_model.c tests/unit/store_model.h \
+	tests/unit/store_powercut.c tests/unit/store_powercut.h tests/unit/store_powercut_index.c \
+	tests/unit/store_world.c tests/unit/store_world.h
+tests_unit_store_fire_test_LDADD = $(store_test_LIBS)
+TAP_TESTS += tests/unit/store_fire_test

@@ -102,7 +102,12 @@ static int superblock_create(struct store *st, uint64_t limit, char *text)
 		           st->path, (unsigned long long)(limit >> 20),
 		           (unsigned long long)(SEGMENTS_MIN * st->sb.segment_bytes >> 20));
 	st->fresh = true;
-	err = superblock_write(st->fs, st->path, &st->sb);
+	/* Perhaps the directory itself was made just now, by us or by a start that was cut short. */
+	char parent[PATH_MAX];
+	snprintf(parent, sizeof(parent), "%s/..", st->path);
+	err = fs_sync_dir(st->fs, parent);
+	if (!err)
+		err = superblock_write(st->fs, st->path, &st->sb);
 	if (err)
 		return say(text, err, "%s: cannot write its superblock: %s", st->path,
 		           sf_strerror(err));

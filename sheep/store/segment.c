@@ -77,12 +77,7 @@ static void spare_path(const struct segments *s, uint32_t i, char path[PATH_MAX]
 
 int segments_sync_dir(struct segments *s)
 {
-	int fd = s->fs->open(s->fs->arg, s->dir, O_RDONLY | O_DIRECTORY, 0);
-	if (fd < 0)
-		return fd;
-	int err = s->fs->fsync(s->fs->arg, fd);
-	s->fs->close(s->fs->arg, fd);
-	return err;
+	return fs_sync_dir(s->fs, s->dir);
 }
 
 static struct segment *segment_add(struct segments *s, uint32_t number, uint64_t planned)
@@ -321,7 +316,8 @@ int segment_sync(struct segments *s)
 	if (!s->current || !s->current->written)
 		return 0;
 	s->current->written = false;
-	return s->fs->fdatasync(s->fs->arg, s->current->fd);
+	/* Whatever the reason, what was written may be gone: no error of it is one to go on from. */
+	return s->fs->fdatasync(s->fs->arg, s->current->fd) ? -EIO : 0;
 }
 
 int segment_free(struct segments *s, struct segment *seg)

@@ -105,14 +105,7 @@ static int superblock_write_one(const struct fs_ops *fs, const char *dir, const 
 	fs->close(fs->arg, fd);
 	if (!err)
 		err = fs->rename(fs->arg, tmp, path);
-	if (err)
-		return err;
-	fd = fs->open(fs->arg, dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
-	if (fd < 0)
-		return fd;
-	err = fs->fsync(fs->arg, fd);
-	fs->close(fs->arg, fd);
-	return err;
+	return err ? err : fs_sync_dir(fs, dir);
 }
 
 int superblock_write(const struct fs_ops *fs, const char *dir, struct superblock *sb)

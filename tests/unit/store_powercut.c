@@ -11,14 +11,14 @@
 
 #include "lib/base/mem.h"
 
-enum undo_kind { UNDO_WRITE, UNDO_SIZE, UNDO_CREATE, UNDO_RENAME, UNDO_UNLINK };
+enum undo_kind { UNDO_WRITE, UNDO_SIZE, UNDO_CREATE, UNDO_RENAME, UNDO_UNLINK, UNDO_MKDIR };
 enum { SECTOR = 4096 };
 
 struct undo {
 	struct undo *next;
 	enum undo_kind kind;
 	int fd; /* own descriptor on the file, for data */
-	ino_t ino;
+	ino_t ino; /* of the file; for changes to a directory, of that directory */
 	off_t off;
 	size_t len;
 	uint8_t *old; /* UNDO_WRITE: what was there (zeros past the end) */
@@ -34,12 +34,16 @@ static bool count_call(struct powercut *pc, const char *name, int *err)
 		return false;
 	}
 	pc->calls++;
+	if (pc->seen)
+		pc->seen(pc->seen_arg, name);
 	if (pc->cut_at && pc->calls >= pc->cut_at) {
 		pc->off = true;
+		pc->hit = true;
 		*err = -EIO;
 		return false;
 	}
 	if (pc->fail_at && (!pc->fail_on || !strcmp(pc->fail_on, name)) && --pc->fail_at == 0) {
+		pc->hit = true;
 		*err = pc->fail_err;
 		return false;
 	}
@@ -89,7 +93,19 @@ static bool is_data_of(const struct undo *u, ino_t ino)
 
 static bool is_directory_change(const struct undo *u, ino_t ino)
 {
-	return u->kind != UNDO_WRITE && u->kind != UNDO_SIZE;
+	return u->kind != UNDO_WRITE && u->kind != UNDO_SIZE && (!ino || u->ino == ino);
+}
+
+static ino_t directory_of(const char *path)
+{
+	char dir[400];
+	struct stat sb;
+
+	snprintf(dir, sizeof(dir), "%s", path);
+	char *slash = strrchr(dir, '/');
+	if (slash)
+		*slash = 0;
+	return stat(dir, &sb) ? 0 : sb.st_ino;
 }
 
 static int reopen(int fd)
@@ -148,6 +164,7 @@ static int pc_open(void *arg, const char *path, int flags, unsigned mode)
 	if (fresh) {
 		struct undo *u = undo_push(pc, UNDO_CREATE);
 		snprintf(u->path, sizeof(u->path), "%s", path);
+		u->ino = directory_of(path);
 	} else if (flags & O_TRUNC) {
 		struct stat sb;
 		fstat(fd, &sb);
@@ -166,11 +183,16 @@ static int pc_close(void *arg, int fd)
 static ssize_t pc_pread(void *arg, int fd, void *dst, size_t len, off_t off)
 {
 	int err;
-	return count_call(arg, "pread", &err) ? fs_posix()->pread(NULL, fd, dst, len, off) : err;
+
+	if (count_call(arg, "pread", &err))
+		return fs_posix()->pread(NULL, fd, dst, len, off);
+	return err == POWERCUT_SHORT ? fs_posix()->pread(NULL, fd, dst, len > 4096 ? 4096 : 0, off)
+	                             : err;
 }
 
 /* Writes in part: so much was under way when the power or the disk went. */
-static void write_part(struct powercut *pc, int fd, const struct iovec *iov, int count, off_t off)
+static ssize_t write_part(struct powercut *pc, int fd, const struct iovec *iov, int count,
+                          off_t off)
 {
 	int n = (int)prng_below(&pc->p, (uint64_t)count + 1);
 	size_t len = 0;
@@ -178,9 +200,9 @@ static void write_part(struct powercut *pc, int fd, const struct iovec *iov, int
 	for (int i = 0; i < n; i++)
 		len += iov[i].iov_len;
 	if (!n)
-		return;
+		return 0;
 	remember_data(pc, fd, off, len);
-	fs_posix()->pwritev(NULL, fd, iov, n, off);
+	return fs_posix()->pwritev(NULL, fd, iov, n, off);
 }
 
 static ssize_t pc_pwritev(void *arg, int fd, const struct iovec *iov, int count, off_t off)
@@ -191,9 +213,8 @@ static ssize_t pc_pwritev(void *arg, int fd, const struct iovec *iov, int count,
 	int err;
 
 	if (!count_call(pc, "pwritev", &err)) {
-		if (!was_off)
-			write_part(pc, fd, iov, count, off);
-		return err;
+		ssize_t n = was_off ? 0 : write_part(pc, fd, iov, count, off);
+		return err == POWERCUT_SHORT ? n : err;
 	}
 	for (int i = 0; i < count; i++)
 		len += iov[i].iov_len;
@@ -264,6 +285,7 @@ static int pc_rename(void *arg, const char *from, const char *to)
 	struct undo *u = undo_push(pc, UNDO_RENAME);
 	snprintf(u->from, sizeof(u->from), "%s", from);
 	snprintf(u->path, sizeof(u->path), "%s", to);
+	u->ino = directory_of(to);
 	park(pc, u, to);
 	return fs_posix()->rename(NULL, from, to);
 }
@@ -277,6 +299,7 @@ static int pc_unlink(void *arg, const char *path)
 		return err;
 	struct undo *u = undo_push(pc, UNDO_UNLINK);
 	snprintf(u->path, sizeof(u->path), "%s", path);
+	u->ino = directory_of(path);
 	park(pc, u, path);
 	return fs_posix()->unlink(NULL, path);
 }
@@ -284,7 +307,16 @@ static int pc_unlink(void *arg, const char *path)
 static int pc_mkdir(void *arg, const char *path, unsigned mode)
 {
 	int err;
-	return count_call(arg, "mkdir", &err) ? fs_posix()->mkdir(NULL, path, mode) : err;
+
+	if (!count_call(arg, "mkdir", &err))
+		return err;
+	err = fs_posix()->mkdir(NULL, path, mode);
+	if (err)
+		return err;
+	struct undo *u = undo_push(arg, UNDO_MKDIR);
+	snprintf(u->path, sizeof(u->path), "%s", path);
+	u->ino = directory_of(path);
+	return 0;
 }
 
 static int pc_list(void *arg, const char *path, int (*each)(void *ctx, const char *name), void *ctx)
@@ -298,6 +330,47 @@ static int pc_space(void *arg, const char *path, uint64_t *ret_size, uint64_t *r
 	int err;
 	return count_call(arg, "space", &err) ? fs_posix()->space(NULL, path, ret_size, ret_avail)
 	                                      : err;
+}
+
+bool powercut_index_call(struct powercut *pc, const char *name, int *err)
+{
+	return count_call(pc, name, err);
+}
+
+void powercut_index_writes(struct powercut *pc, int fd, off_t off, size_t len)
+{
+	char path[400], link[64];
+	struct stat sb;
+
+	remember_data(pc, fd, off, len);
+	if (fstat(fd, &sb) || sb.st_size)
+		return;
+	/* The first write to it: nobody has made its name durable yet. */
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	ssize_t n = readlink(link, path, sizeof(path) - 1);
+	if (n < 0)
+		abort();
+	path[n] = 0;
+	struct undo *u = undo_push(pc, UNDO_CREATE);
+	memcpy(u->path, path, (size_t)n + 1);
+	u->ino = directory_of(path);
+}
+
+void powercut_index_synced(struct powercut *pc, int fd)
+{
+	struct stat sb;
+
+	fstat(fd, &sb);
+	undo_forget(pc, is_data_of, sb.st_ino);
+}
+
+void powercut_index_unlinks(struct powercut *pc, const char *path)
+{
+	struct undo *u = undo_push(pc, UNDO_UNLINK);
+
+	snprintf(u->path, sizeof(u->path), "%s", path);
+	u->ino = directory_of(path);
+	park(pc, u, path);
 }
 
 void powercut_init(struct powercut *pc, const char *park_dir, uint64_t seed)
@@ -337,46 +410,79 @@ void powercut_fini(struct powercut *pc)
 	undo_all_forget(pc);
 }
 
-/* Some of the write's blocks never made it, or all of them, or none. */
-static void undo_write(struct powercut *pc, const struct undo *u)
+/* In quarters: what of the changes is lost. The changes come newest first. */
+static uint64_t lost_quarters(struct powercut *pc, bool *newer)
 {
-	uint64_t keep_of_4 = prng_below(&pc->p, 5); /* 0: lost entirely, 4: kept entirely */
+	switch (pc->policy) {
+	case POWERCUT_LOSE_ALL:
+		return 4;
+	case POWERCUT_KEEP_ALL:
+		return 0;
+	case POWERCUT_PREFIX:
+		if (!*newer)
+			return 0;
+		*newer = prng_below(&pc->p, 3) != 0;
+		return *newer ? 4 : 2;
+	default:
+		return prng_below(&pc->p, 5);
+	}
+}
 
+/* Some of the write's blocks never made it, or all of them, or none. */
+static void undo_write(struct powercut *pc, const struct undo *u, uint64_t lost)
+{
 	for (size_t at = 0; at < u->len; at += SECTOR) {
 		size_t n = u->len - at < SECTOR ? u->len - at : SECTOR;
-		if (prng_below(&pc->p, 4) >= keep_of_4 &&
+		if (prng_below(&pc->p, 4) < lost &&
 		    pwrite(u->fd, u->old + at, n, u->off + (off_t)at) < 0)
 			abort();
 	}
-	if (!keep_of_4 && ftruncate(u->fd, u->size))
+	if (lost == 4 && ftruncate(u->fd, u->size))
 		abort();
 }
 
-static void undo_directory(struct undo *u)
+static void undo_directory(struct powercut *pc, struct undo *u)
 {
+	char away[400];
+
 	if (u->kind == UNDO_CREATE)
 		unlink(u->path);
+	if (u->kind == UNDO_MKDIR) {
+		/* With all that was in it. */
+		snprintf(away, sizeof(away), "%s/%u", pc->park, pc->parked++);
+		rename(u->path, away);
+	}
 	if (u->kind == UNDO_RENAME)
 		rename(u->path, u->from);
 	if ((u->kind == UNDO_RENAME || u->kind == UNDO_UNLINK) && u->parked[0])
 		rename(u->parked, u->path);
 }
 
-void powercut_restore(struct powercut *pc)
+static uint64_t lost_changes(struct powercut *pc)
 {
-	uint32_t changes = 0;
+	uint64_t changes = 0;
 
 	for (struct undo *u = pc->undo; u; u = u->next)
 		changes += is_directory_change(u, 0);
+	if (pc->policy == POWERCUT_LOSE_ALL)
+		return changes;
+	return pc->policy == POWERCUT_KEEP_ALL ? 0 : prng_below(&pc->p, changes + 1);
+}
+
+void powercut_restore(struct powercut *pc)
+{
 	/* Directories change in order: some of the last changes are lost. */
-	uint64_t lost = prng_below(&pc->p, (uint64_t)changes + 1);
+	uint64_t lost = lost_changes(pc);
+	bool newer = true;
+
 	for (struct undo *u = pc->undo; u; u = u->next) {
 		if (u->kind == UNDO_WRITE)
-			undo_write(pc, u);
-		else if (u->kind == UNDO_SIZE && prng_below(&pc->p, 2) && ftruncate(u->fd, u->size))
+			undo_write(pc, u, lost_quarters(pc, &newer));
+		else if (u->kind == UNDO_SIZE && prng_below(&pc->p, 4) < lost_quarters(pc, &newer) &&
+		         ftruncate(u->fd, u->size))
 			abort();
 		else if (is_directory_change(u, 0) && lost && lost--)
-			undo_directory(u);
+			undo_directory(pc, u);
 	}
 	undo_all_forget(pc);
 	pc->off = false;

@@ -39,12 +39,13 @@ static struct shard_entry entry_now(struct world *w, const struct disk_job *of)
 static void random_ranges(struct world *w, struct disk_job *job, bool xor)
 {
 	uint32_t count = 1 + (world_below(w, 4) == 0) * (uint32_t)world_below(w, MAX_RANGES);
+	uint32_t region = w->region ? w->region : (uint32_t)WORLD_REGION;
 
 	for (uint32_t i = 0; i < count; i++) {
-		uint32_t len = (uint32_t)world_below(w, world_below(w, 2) ? 9000 : 150000);
+		uint32_t len = (uint32_t)world_below(w, world_below(w, 2) ? 9000 : region * 3 / 4);
 		if (world_below(w, 2))
 			len = len / 4096 * 4096;
-		uint32_t off = (uint32_t)world_below(w, WORLD_REGION - len);
+		uint32_t off = (uint32_t)world_below(w, region - len);
 		if (world_below(w, 2))
 			off = off / 4096 * 4096;
 		enum range_op op = world_below(w, 5) == 0 ? RANGE_ZERO : RANGE_DATA;
@@ -227,6 +228,7 @@ bool world_read_same(struct world *w, uint32_t pg, uint64_t oid, uint32_t shard,
 
 static bool pg_same(struct world *w, uint32_t pg)
 {
+	uint32_t len = (w->region ? w->region : (uint32_t)WORLD_REGION) + 10000;
 	struct disk_job *job = job_make(w->f, MSG_PG_LIST, 0);
 
 	job->req->pg = pg;
@@ -240,7 +242,7 @@ static bool pg_same(struct world *w, uint32_t pg)
 		return false;
 	for (uint64_t oid = 1; oid <= WORLD_OIDS; oid++)
 		for (uint32_t shard = 0; shard < WORLD_SHARDS; shard++)
-			if (!world_read_same(w, pg, oid, shard, 0, WORLD_REGION + 10000))
+			if (!world_read_same(w, pg, oid, shard, 0, len))
 				return false;
 	return true;
 }

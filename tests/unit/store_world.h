@@ -14,6 +14,7 @@ struct world {
 	struct fixture *f;
 	struct model *m;
 	struct prng p;
+	uint32_t region; /* bytes of an object at most; 0: WORLD_REGION */
 	uint64_t version[WORLD_PGS]; /* last one given out */
 	uint64_t commit[WORLD_PGS];  /* last commit point given out */
 };
