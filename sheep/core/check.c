@@ -199,6 +199,16 @@ static void check_suspect(struct node *node, struct op *op)
 
 /* ---- Versions and presence ---- */
 
+/* What each slot says of the object. */
+struct sides {
+	uint64_t now;         /* has its newest content */
+	uint64_t old;         /* has older content */
+	uint64_t dead;        /* knows a delete */
+	uint64_t absent;      /* never heard of it, or has forgotten a delete */
+	uint64_t damaged;     /* cannot read what it has */
+	uint64_t newest_dead; /* version of the newest delete */
+};
+
 /* The newest change of the object that was acknowledged not long ago; 0: none is remembered. */
 static uint64_t newest_change(const struct pg *pg, uint64_t oid)
 {
@@ -217,72 +227,74 @@ static uint64_t newest_change(const struct pg *pg, uint64_t oid)
  * slots have it. Only where others say that there is no such object at all it may have been
  * deleted: a change that is remembered tells, else the side with fewer faults.
  */
-static void judge_content(const struct pg *pg, uint64_t oid, uint64_t now, uint64_t absent,
-                          uint64_t others, uint64_t content, struct verdict *v)
+static void judge_content(const struct pg *pg, uint64_t oid, const struct sides *s,
+                          struct verdict *v)
 {
 	uint64_t changed = newest_change(pg, oid);
-	bool enough = count_bits(now) >= pg->k;
+	bool enough = count_bits(s->now) >= pg->k;
+	bool deniers = s->absent | s->dead | s->old; /* who says otherwise, not just nothing */
 
-	if (absent && changed > v->version) {
-		v->leftover = content;
+	if (s->absent && changed > v->version) {
+		v->leftover = s->now | s->old;
 		v->version = 0;
-	} else if (enough &&
-	           (!absent || changed == v->version || count_bits(now) >= count_bits(absent))) {
-		v->bad = absent | others;
-		v->sound = now;
-	} else if (count_bits(absent) > pg->n - pg->k) {
-		v->leftover = content; /* more than m slots are without it: it was deleted */
+	} else if ((enough && (!s->absent || changed == v->version ||
+	                       count_bits(s->now) >= count_bits(s->absent))) ||
+	           !deniers) {
+		v->bad = s->absent | s->dead | s->old | s->damaged;
+		v->sound = s->now;
+	} else if (count_bits(s->absent) > pg->n - pg->k) {
+		v->leftover = s->now | s->old; /* more than m slots are without it: deleted */
 		v->version = 0;
 	} else {
 		v->undecided = true;
 	}
 }
 
-static void check_judge(const struct op *op, struct verdict *v)
+static void sides_fill(const struct op *op, struct sides *s, struct verdict *v)
 {
-	const struct pg *pg = op->pg;
-	uint64_t now = 0, dead = 0, absent = 0, others = 0, content = 0, newest_dead = 0;
-
-	memset(v, 0, sizeof(*v));
-	for (uint32_t i = 0; i < pg->n; i++) {
+	for (uint32_t i = 0; i < op->pg->n; i++) {
 		const struct shard_io *io = &op->plan->shard[i];
 		if (io->hi == io->lo)
 			continue;
 		if (io->result == RES_OK)
 			v->version = MAX(v->version, io->version);
 		else if (io->result == RES_NOENT)
-			newest_dead = MAX(newest_dead, io->version);
+			s->newest_dead = MAX(s->newest_dead, io->version);
 		else if (io->result != RES_CORRUPT && io->result != RES_IO)
 			v->unclear = true;
 	}
-	for (uint32_t i = 0; i < pg->n; i++) {
+	for (uint32_t i = 0; i < op->pg->n; i++) {
 		const struct shard_io *io = &op->plan->shard[i];
 		if (io->hi == io->lo)
 			continue;
 		if (io->result == RES_OK)
-			content |= slot_bit(i);
-		if (io->result == RES_OK && io->version == v->version)
-			now |= slot_bit(i);
-		else if (io->result == RES_NOENT && io->version && io->version == newest_dead)
-			dead |= slot_bit(i);
-		else if (io->result == RES_NOENT && !io->version)
-			absent |= slot_bit(i);
+			*(io->version == v->version ? &s->now : &s->old) |= slot_bit(i);
+		else if (io->result == RES_NOENT)
+			*(io->version ? &s->dead : &s->absent) |= slot_bit(i);
 		else
-			others |= slot_bit(i); /* damaged, or older content */
+			s->damaged |= slot_bit(i);
 	}
-	if (!v->version && newest_dead)
-		return; /* deleted */
-	if (!v->version) {
-		v->undecided = others != 0;
-	} else if (newest_dead > v->version) {
-		/* Deleted, and some slot missed it; or it has lost that the delete was taken back.
-		 * */
-		v->undecided =
-			count_bits(now) >= pg->k && count_bits(now) > count_bits(dead | absent);
-		v->leftover = v->undecided ? 0 : content;
+}
+
+static void check_judge(const struct op *op, struct verdict *v)
+{
+	const struct pg *pg = op->pg;
+	struct sides s = {0};
+
+	memset(v, 0, sizeof(*v));
+	sides_fill(op, &s, v);
+	if (count_bits(pg->live) < pg->k) {
+		v->unclear = true; /* nothing can be said now */
+	} else if (!v->version) {
+		v->undecided = s.damaged && !s.newest_dead;
+	} else if (s.newest_dead > v->version) {
+		/* Deleted, and some slot missed it; or it has lost that the delete was taken back. */
+		v->undecided = count_bits(s.now) >= pg->k &&
+		               count_bits(s.now) > count_bits(s.dead | s.absent);
+		v->leftover = v->undecided ? 0 : s.now | s.old;
 		v->version = 0;
 	} else {
-		judge_content(pg, op->req->oid, now, absent, others | dead, content, v);
+		judge_content(pg, op->req->oid, &s, v);
 	}
 }
 

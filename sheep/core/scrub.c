@@ -139,7 +139,8 @@ static void scrub_begin(struct node *node, struct pg_slot *slot)
 /* Whoever is alive has what it should have; that may be fewer slots than there should be. */
 static bool pg_has_all(const struct pg *pg)
 {
-	return pg->state == PG_ACTIVE && !pg->missing.count;
+	return pg->state == PG_ACTIVE && !pg->missing.count &&
+	       (uint32_t)__builtin_popcountll(pg->live) >= pg->k;
 }
 
 /* What the slots remember of scrubs by other primaries, or before we started. */
