@@ -306,14 +306,18 @@ static void op_end(struct world *w, struct sim_client *c, uint32_t node, const s
 
 	if (op->type == OP_READ)
 		read_take(w, op, m);
-	op->failed = m->result == RES_NOSPACE;
+	/* "No space" to a repeated request does not tell what an earlier try left behind: it may yet
+	 * take effect. */
+	bool unsure = m->result == RES_NOSPACE && c->tries;
+	op->failed = m->result == RES_NOSPACE && !unsure;
 	op->refused = m->result == RES_EXISTS;
 	op->node = node;
 	if (m->result == RES_OK && (op->type == OP_WRITE || op->type == OP_CREATE ||
 	                            op->type == OP_ZERO || op->type == OP_DELETE))
 		op->version = m->version;
 	op->absent |= m->result == RES_NOENT;
-	op->ended = ++w->moment;
+	w->moment++;
+	op->ended = unsure ? OP_OPEN : w->moment;
 	w->stats.ops_ok++;
 	world_note(w, c->index, op->ended, op->absent);
 	if (w->trace) {
