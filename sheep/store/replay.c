@@ -205,6 +205,15 @@ static int replay_apply(struct store *st, struct replay *rp, const struct found_
 	          (unsigned long long)f->off, (unsigned long long)f->h.lsn,
 	          (unsigned long long)f->h.lsn + f->h.records - 1);
 	int err = replay_batch_each(st, f, apply_each, rp);
+	if (err == -SF_ECORRUPT && rp->rebuild) {
+		/* Otherwise one batch that nobody can read would keep all others from being found. */
+		log_error(
+			st->log,
+			"%s: segment %08x at %llu: records that cannot be read; passing over them",
+			st->path, seg->number, (unsigned long long)f->off);
+		seg->bad = true;
+		err = 0;
+	}
 	if (err)
 		return err;
 	if (!seg->first_lsn)

@@ -106,33 +106,73 @@ static void ranges_take(struct node_rig *r, struct fuzz_in *in, struct msg *m)
 	payload_give(r, m, (uint32_t)data);
 }
 
+/* A few entries of any kind, or (bit 7) very many that follow each other. */
+static uint32_t count_take(struct fuzz_in *in, bool *ret_many)
+{
+	uint8_t v = fuzz_u8(in);
+
+	*ret_many = v & 0x80;
+	return *ret_many ? (v & 0x7f) * (MSG_MAX_ENTRIES / 0x7f) : v % (LIST_MAX + 1);
+}
+
 static void entries_take(struct node_rig *r, struct fuzz_in *in, struct msg *m)
 {
+	bool many;
+
 	free(m->entries);
-	m->entry_count = fuzz_u8(in) % LIST_MAX;
-	m->entries = xcalloc(LIST_MAX, sizeof(*m->entries));
+	m->entry_count = count_take(in, &many);
+	m->entries = xcalloc(m->entry_count + 1, sizeof(*m->entries));
 	for (uint32_t i = 0; i < m->entry_count; i++) {
 		struct shard_entry *e = &m->entries[i];
+		if (many && i > 0) {
+			*e = e[-1];
+			e->oid++;
+			continue;
+		}
 		e->oid = oid_of(in);
 		e->shard = (uint32_t)fuzz_num(in);
 		e->flags = fuzz_u8(in);
 		e->version = version_of(r, in);
 		e->pending = version_of(r, in);
 		e->size = fuzz_num(in);
+		e->stood = fuzz_u8(in);
+		e->pending_stood = e->stood ^ (e->flags >> 4);
 	}
 }
 
 static void log_take(struct node_rig *r, struct fuzz_in *in, struct msg *m)
 {
+	bool many;
+
 	free(m->log);
-	m->log_count = fuzz_u8(in) % LIST_MAX;
-	m->log = xcalloc(LIST_MAX, sizeof(*m->log));
+	m->log_count = count_take(in, &many);
+	m->log = xcalloc(m->log_count + 1, sizeof(*m->log));
 	for (uint32_t i = 0; i < m->log_count; i++) {
-		m->log[i].version = version_of(r, in);
-		m->log[i].oid = oid_of(in);
-		m->log[i].req.client = fuzz_num(in);
-		m->log[i].req.seq = fuzz_num(in);
+		struct log_entry *e = &m->log[i];
+		if (many && i > 0) {
+			*e = e[-1];
+			e->version++;
+			e->oid++;
+			e->req.seq++;
+			continue;
+		}
+		e->version = version_of(r, in);
+		e->oid = oid_of(in);
+		e->req.client = fuzz_num(in);
+		e->req.seq = fuzz_num(in);
 	}
+}
+
+static void info_take(struct node_rig *r, struct fuzz_in *in, struct pg_info *info)
+{
+	info->activated = (uint32_t)fuzz_num(in);
+	info->clean = (uint32_t)fuzz_num(in);
+	info->complete = (uint32_t)fuzz_num(in);
+	info->clean_commit = version_of(r, in);
+	info->floor = version_of(r, in);
+	info->objects = fuzz_num(in);
+	info->suspect = fuzz_u8(in) & 1;
+	info->scrubbed = fuzz_num(in);
 }
 
 static void blob_take(struct fuzz_in *in, struct msg *m)
@@ -180,9 +220,8 @@ static void fields_take(struct node_rig *r, struct fuzz_in *in, struct msg *m)
 	if (mask & 1 << 13)
 		log_take(r, in, m);
 	if (mask & 1 << 14) {
-		m->info.activated = (uint32_t)fuzz_num(in);
-		m->info.clean = (uint32_t)fuzz_num(in);
 		m->result = fuzz_u8(in);
+		info_take(r, in, &m->info);
 	}
 	if (mask & 1 << 15) {
 		if (fuzz_u8(in) % 2)

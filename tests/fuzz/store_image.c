@@ -162,6 +162,7 @@ static void batch_make(struct image *im)
 	struct building b = {.im = im, .desc_blocks = IMAGE_DESC_MAX / LOG_BLOCK};
 	uint8_t flags = fuzz_u8(&im->in);
 	uint32_t more = 0;
+	char next[32];
 	struct batch_header h = {.disk = IMAGE_DISK, .segment = im->number, .lsn = im->lsn};
 
 	memset(im->desc, 0, im->desc_used);
@@ -198,17 +199,21 @@ static void batch_make(struct image *im)
 		im->lsn = h.lsn + h.records;
 	}
 	/* Nothing else stands where this one says it is. */
-	if (more > MORE_BLOCKS_MAX && segment_count(im->fs) < MAX_SEGMENTS)
+	snprintf(next, sizeof(next), "seg-%08x.log", im->number + 1);
+	if (more > MORE_BLOCKS_MAX && segment_count(im->fs) < MAX_SEGMENTS &&
+	    !mem_file_find(im->fs, next))
 		segment_start(im, im->number + 1);
 }
 
-/* 0: the number follows; otherwise that many further on. */
+/* 0: the number follows; otherwise that many further on. A file that is there stays as it is. */
 static void segment_item(struct image *im)
 {
 	uint8_t step = fuzz_u8(&im->in);
 	uint32_t number = step ? im->number + step : (uint32_t)fuzz_le(&im->in, 4);
+	char name[32];
 
-	if (segment_count(im->fs) < MAX_SEGMENTS)
+	snprintf(name, sizeof(name), "seg-%08x.log", number);
+	if (segment_count(im->fs) < MAX_SEGMENTS && !mem_file_find(im->fs, name))
 		segment_start(im, number);
 }
 
