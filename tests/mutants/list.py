@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Deliberate bugs. Each takes away one rule; what must notice is the simulator or the named unit test.
+
+The old text occurs once in the file: keep it short, and move it along when the source changes.
+"""
+from typing import NamedTuple
+
+
+class Mutant(NamedTuple):
+    name: str
+    breaks: str  # the rule that it takes away
+    file: str
+    old: str
+    new: str
+    catcher: str = 'sim'
+
+
+C = 'sheep/core/'
+MUTANTS = [
+    # ---- Writes
+    Mutant('early_ack', 'a write is answered when every live slot has it, not one fewer',
+           C + 'write.c', 'op->awaited = __builtin_popcountll(pg->live);\n\tpg->commit_sent',
+           'op->awaited = __builtin_popcountll(pg->live) - 1;\n\tpg->commit_sent'),
+    Mutant('ack_refused', 'a write that one slot refused is not acknowledged',
+           C + 'write.c', 'if (op->failed)\n', 'if (op->failed && !op->prepared)\n'),
+    Mutant('min_live_ignored', 'writes need k + 1 live slots',
+           C + 'epochs.c', 'return MIN(pg->n, pg->k + node->map->min_live_extra);', 'return pg->k;'),
+    Mutant('no_dedup', 'a request is applied once, however often it is repeated',
+           C + 'write.c', '\tif (before) {', '\tif (0 && before) {'),
+    Mutant('parity_skipped', 'a partial write changes the parity too',
+           C + 'write.c', 'kind = w->replace ? RANGE_DATA : RANGE_XOR;',
+           'kind = w->replace ? RANGE_DATA : RANGE_XOR;\n\tif (!w->replace)\n\t\tmemset(c->out[0]->data, 0, c->len);'),
+    Mutant('refused_left', 'what the others have of a refused write is rolled back',
+           C + 'write.c', 'op->awaited = __builtin_popcountll(op->prepared);', 'op->awaited = 0;'),
+    Mutant('commit_passes_inflight', 'the commit point stays below writes that are under way',
+           C + 'pg.c', "\tif (!list_empty(&pg->inflight))\n", '\tif (0)\n'),
+    Mutant('writer_not_exclusive', 'a writer has the object to itself',
+           C + 'object.c', 'if (o->writer || (op->exclusive && o->readers))', 'if (o->writer && op->exclusive)'),
+    Mutant('counter_reused', 'a version is given to one write only',
+           C + 'pg.c', 'version_make(pg->epoch, ++pg->counter)', 'version_make(pg->epoch, (++pg->counter - 1) % 4 + 1)'),
+    Mutant('stale_call_ids', 'an answer to a former life of a node is not taken for one to this',
+           C + 'node.c', 'node->next_call = config->info.incarnation << 20;', 'node->next_call = 0;'),
+    # ---- Who may serve
+    Mutant('no_lease', 'a node serves only while its lease runs',
+           C + 'node.c', 'now_ms < node->lease_until &&', '', ),
+    Mutant('no_promise', 'a slot refuses requests of older intervals',
+           C + 'replica.c', 'if (!is_client && (msg->epoch < slot->interval_start || msg->epoch < slot->promised))',
+           'if (0)'),
+    Mutant('no_lease_barrier', 'a PG becomes active only after leases of who was dropped have ended',
+           C + 'peering.c', 'pg->not_before = membership_lease_barrier(node);', 'pg->not_before = 0;'),
+    Mutant('served_before_active', 'requests wait until peering has decided',
+           C + 'read.c', 'if (pg->state != PG_ACTIVE)\n', 'if (pg->state < PG_LIST)\n'),
+    Mutant('map_without_swap', 'of two maps proposed for an epoch one wins',
+           'tests/sim/sim_member.c', 'return now->epoch == t->expected_epoch && now->cluster == t->expected_cluster;',
+           'return now->cluster == t->expected_cluster;'),
+    # ---- Peering
+    Mutant('current_slots_only', 'peering asks every disk that was a slot since the PG was clean',
+           C + 'peering.c', 'intervals_each(node, pg, pg->clean_epoch, interval_add_members, NULL);', ''),
+    Mutant('unknown_interval', 'peering waits for an interval of which nobody was heard',
+           C + 'peering.c', 'if (intervals_each(node, pg, pg->clean_epoch, interval_is_known, NULL))', 'if (1)'),
+    Mutant('forward_k_minus_1', 'a version on fewer than k shards does not stand',
+           C + 'resolve.c', '(uint32_t)__builtin_popcountll(v->have) >= pg->k))',
+           '(uint32_t)__builtin_popcountll(v->have) + 1 >= pg->k))'),
+    Mutant('undecided_rejected', 'what may have been acknowledged is not taken back',
+           C + 'resolve.c', 'if (never_acknowledged(node, pg, f, version)) {', 'if (!v->committed) {'),
+    Mutant('standing_rejected', 'a version that stands is not rolled back',
+           C + 'resolve.c', '\t\tif (v->committed ||\n',
+           '\t\tif (!v->committed && !v->tombstone) {\n\t\t\treject(pg, f, version);\n\t\t\tcontinue;\n\t\t}\n'
+           '\t\tif (v->committed ||\n'),
+    Mutant('left_over_believed', 'what a slot of the last clean epoch lacks was deleted',
+           C + 'resolve.c', 'if (deleted_when_clean(node, pg, f, version)) {', 'if (0) {'),
+    Mutant('stood_ignored', 'the last accepted version counts, not the highest number',
+           C + 'resolve.c', 'return a->stood != b->stood ? a->stood > b->stood : a->version > b->version;',
+           'return a->version > b->version;'),
+    Mutant('activated_ignored', 'logs count when their holder was in the last active interval',
+           C + 'pg_log.c', 'return mb->info.activated == last_active &&', 'return'),
+    Mutant('requests_not_merged', 'the new primary knows which requests were applied',
+           C + 'pg_log.c', 'pg_add_request(pg, &pg->done[i], RES_OK);', '(void)pg;'),
+    Mutant('cap_ignored', 'the commit point stays below what is undecided',
+           C + 'peering.c', 'MIN(pg->max_version, pg->commit_cap)', 'pg->max_version'),
+    Mutant('unstable_shown', 'a version is shown only when every live slot has it',
+           C + 'object.c', 'if (!m || (!op->exclusive && !m->unstable && !m->unfound))',
+           'if (!m || (!op->exclusive && !m->unfound))'),
+    Mutant('held_shown', 'a version that nobody saw acknowledged is shown only from k + 1 slots',
+           C + 'resolve.c', 'm->held = held || v.undecided;', 'm->held = v.undecided;\n\tm->unstable = m->unstable && !held;'),
+    # ---- Recovery, becoming clean
+    Mutant('clean_too_early', 'a PG is clean only when nothing is missing',
+           C + 'pg.c', 'pg->state == PG_ACTIVE && pg->missing.count == 0 &&', 'pg->state == PG_ACTIVE &&'),
+    Mutant('missing_read', 'a slot that is known to lack its shard is not read',
+           C + 'plan.c', 'return m ? m->have : pg->live;', 'return pg->live;'),
+    Mutant('lacking_overlooked', 'a slot that is behind is noticed at peering',
+           C + 'resolve.c', 'lacking &= ~slot_bit(slot);\n', 'lacking &= ~(slot_bit(slot) << 1 | slot_bit(slot));\n'),
+    Mutant('strays_kept', 'what is where the map does not say is dropped',
+           C + 'stray.c', '\tif (!node->stray_at || node->now < node->stray_at)', '\tif (1)'),
+    Mutant('stray_dropped_early', 'a former slot keeps its shards until the PG is clean',
+           C + 'stray.c', 'if (!pg || !pg->clean || !d ||', 'if (!pg || !d ||'),
+    Mutant('unverified_version', 'shards that are decoded together have one version',
+           C + 'plan.c', 'if (io->result != RES_OK || (version && io->version != version))',
+           'if (io->result != RES_OK)'),
+    # ---- What a disk promises (sheep/core/disk_job.h)
+    Mutant('old_dropped_at_prepare', 'the old version is kept until the new one is committed',
+           'tests/sim/disk_pg.c', '\tlog_add(pg, &e);\n\t*ret_version = req->version;',
+           '\tlog_add(pg, &e);\n\tshard_commit(s);\n\t*ret_version = req->version;'),
+    Mutant('pushed_over_newer', 'recovery does not overwrite a newer version',
+           'tests/sim/disk_pg.c', 'if (s && s->pending.version > req->version)\n\t\treturn RES_BASE;\n\tif (full)',
+           'if (full)'),
+    Mutant('base_not_checked', 'a partial write applies to the version it was made from',
+           'tests/sim/disk_pg.c', 'if (!replace && !remove && newest != req->base)', 'if (0)'),
+    Mutant('tombstones_forgotten', 'a delete is remembered until every slot knows of it',
+           'tests/sim/disk_pg.c', '\tif (!(req->flags & MSG_F_PURGE))\n\t\treturn;', ''),
+    Mutant('damage_trusted', 'bytes are served only when their checksum is right',
+           'tests/sim/disk_pg.c', 'return v->damaged;', 'return false;'),
+    Mutant('no_sync', 'a disk answers when what it was told is durable',
+           'tests/sim/disk_queue.c', 'q->sync |= sim_disk_request_durable(job->req->type);', ''),
+    # ---- The store
+    Mutant('store_no_sync', 'a batch is durable before it is answered',
+           'sheep/store/batch.c', '\tif (!err && !st->opt.nosync)\n\t\terr = segment_sync(&st->segs);', '',
+           'store_powercut_test'),
+    Mutant('store_no_dir_sync', 'the name of a new segment is durable before its contents count',
+           'sheep/store/segment.c', 'return fs_sync_dir(s->fs, s->dir);', 'return 0;', 'store_powercut_test'),
+    Mutant('store_sync_error', 'a failed fdatasync takes the disk out',
+           'sheep/store/segment.c', 'return s->fs->fdatasync(s->fs->arg, s->current->fd) ? -EIO : 0;',
+           's->fs->fdatasync(s->fs->arg, s->current->fd);\n\treturn 0;', 'store_fire_test'),
+]
