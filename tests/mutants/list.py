@@ -19,8 +19,8 @@ C = 'sheep/core/'
 MUTANTS = [
     # ---- Writes
     Mutant('early_ack', 'a write is answered when every live slot has it, not one fewer',
-           C + 'write.c', 'op->awaited = __builtin_popcountll(pg->live);\n\tpg->commit_sent',
-           'op->awaited = __builtin_popcountll(pg->live) - 1;\n\tpg->commit_sent'),
+           C + 'write.c', 'm, write_answer, i);',
+           'm, pg->live >> i == 1 ? NULL : write_answer, i);\n\t\top->awaited -= pg->live >> i == 1;'),
     Mutant('ack_refused', 'a write that one slot refused is not acknowledged',
            C + 'write.c', 'if (op->failed)\n', 'if (op->failed && !op->prepared)\n'),
     Mutant('min_live_ignored', 'writes need k + 1 live slots',

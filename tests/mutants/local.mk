@@ -9,7 +9,7 @@ MUTANT_CATCHERS = \
 	--link 'store_powercut_test=$(tests_unit_store_powercut_test_OBJECTS) $(tests_unit_store_powercut_test_LDADD)' \
 	--link 'store_fire_test=$(tests_unit_store_fire_test_OBJECTS) $(tests_unit_store_fire_test_LDADD)' \
 	--link 'store_damage_test=$(tests_unit_store_damage_test_OBJECTS) $(tests_unit_store_damage_test_LDADD)'
-MUTANT_PROGRAMS = tests/sim/sim tests/unit/store_powercut_test tests/unit/store_fire_test tests/unit/store_damage_test
+MUTANT_NEEDS = tests/sim/sim tests/unit/store_powercut_test tests/unit/store_fire_test tests/unit/store_damage_test
 MUTANT_RUN = $(PYTHON3) $(top_srcdir)/tests/mutants/mutants \
 	--cc '$(CC) $(DEFS) $(AM_CPPFLAGS) $(CPPFLAGS) $(AM_CFLAGS) $(CFLAGS)' \
 	--ld '$(CC) $(AM_CFLAGS) $(CFLAGS) $(AM_LDFLAGS) $(LDFLAGS)' --libs '$(LIBS)' \
@@ -18,7 +18,7 @@ MUTANT_RUN = $(PYTHON3) $(top_srcdir)/tests/mutants/mutants \
 # make check-mutants [MUTANTS="NAME..."] [MUTANT_SEEDS=20000] [MUTANT_SHARE=500]
 MUTANT_SEEDS = 20000
 MUTANT_SHARE = 500
-check-mutants: $(MUTANT_PROGRAMS)
+check-mutants: $(MUTANT_NEEDS)
 	$(MUTANT_RUN) --seeds $(MUTANT_SEEDS) --share $(MUTANT_SHARE) $(MUTANTS)
 
 # What tests/mutants/mutants_test needs to build a few of them.
