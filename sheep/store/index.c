@@ -16,13 +16,14 @@
 #include "lib/base/err.h"
 #include "lib/base/mem.h"
 
-enum { INDEX_CODEC = 1, UNSURE_MAX = 3 };
+enum { INDEX_CODEC = 1, UNSURE_MAX = 3, INDEX_PAGE = 4096 };
 
 struct index {
 	MDB_env *env;
 	MDB_txn *read; /* kept, reset while a write transaction runs */
 	MDB_txn *write;
 	MDB_cursor *cursor; /* on shards, of the read transaction */
+	MDB_cursor *probe;  /* another one, for the neighbours of what is not there */
 	MDB_dbi shards, pending, pgs, segments, meta;
 	struct shard lent;
 };
@@ -113,6 +114,8 @@ int index_open(const char *dir, uint64_t map_bytes, bool nosync, struct index **
 		rc = mdb_txn_begin(ix->env, NULL, MDB_RDONLY, &ix->read);
 	if (!rc)
 		rc = mdb_cursor_open(ix->read, ix->shards, &ix->cursor);
+	if (!rc)
+		rc = mdb_cursor_open(ix->read, ix->shards, &ix->probe);
 	if (rc) {
 		index_close(ix);
 		return index_err(rc);
@@ -129,6 +132,8 @@ void index_close(struct index *ix)
 		mdb_txn_abort(ix->write);
 	if (ix->cursor)
 		mdb_cursor_close(ix->cursor);
+	if (ix->probe)
+		mdb_cursor_close(ix->probe);
 	if (ix->read)
 		mdb_txn_abort(ix->read);
 	if (ix->env)
@@ -213,6 +218,60 @@ int index_meta_put(struct index *ix, const struct index_meta *m)
 	return index_err(mdb_put(ix->write, ix->meta, &k, &v, 0));
 }
 
+/* Steps the probe; the row there has to lie behind `key` (or before it, going back), which becomes
+ * its own. -ENOENT at the end. */
+static int index_step(struct index *ix, MDB_cursor_op op, uint8_t key[SHARD_KEY_LEN],
+                      uintptr_t *page)
+{
+	bool back = op == MDB_PREV || op == MDB_LAST;
+	MDB_val k = val(key, SHARD_KEY_LEN), v;
+
+	int rc = mdb_cursor_get(ix->probe, &k, &v, op);
+	if (rc)
+		return index_err(rc);
+	int c = k.mv_size == SHARD_KEY_LEN ? memcmp(k.mv_data, key, SHARD_KEY_LEN) : 0;
+	if (back ? c >= 0 : c <= 0)
+		return -SF_ECORRUPT;
+	memcpy(key, k.mv_data, SHARD_KEY_LEN);
+	*page = (uintptr_t)k.mv_data / INDEX_PAGE;
+	return 0;
+}
+
+/* The rows on one side of where the key should be, to the first one of the next page. */
+static int index_side(struct index *ix, const uint8_t key[SHARD_KEY_LEN], MDB_cursor_op first,
+                      MDB_cursor_op then)
+{
+	uint8_t at[SHARD_KEY_LEN];
+	uintptr_t start, page;
+
+	memcpy(at, key, sizeof(at));
+	int err = index_step(ix, first, at, &start);
+	for (page = start; !err && page == start;)
+		err = index_step(ix, then, at, &page);
+	return err == -ENOENT ? 0 : err;
+}
+
+/*
+ * A row has a checksum, the way to it has none: a damaged page leads to the wrong place, and what is
+ * there seems absent. But then the rows around are not in order, or those of the wrong page not in
+ * order with the next one's. -ENOENT when all is well.
+ */
+static int index_shard_absent(struct index *ix, const uint8_t key[SHARD_KEY_LEN])
+{
+	uint8_t at[SHARD_KEY_LEN];
+	uintptr_t page;
+
+	int err = index_side(ix, key, MDB_SET_RANGE, MDB_NEXT);
+	if (err)
+		return err;
+	memcpy(at, key, sizeof(at));
+	err = index_step(ix, MDB_SET_RANGE, at, &page);
+	if (err && err != -ENOENT)
+		return err;
+	err = index_side(ix, key, err ? MDB_LAST : MDB_PREV, MDB_PREV);
+	return err ? err : -ENOENT;
+}
+
 int index_shard_get(struct index *ix, struct shard *s)
 {
 	uint8_t key[SHARD_KEY_LEN];
@@ -220,6 +279,8 @@ int index_shard_get(struct index *ix, struct shard *s)
 
 	shard_key_encode(&s->key, key);
 	int rc = mdb_get(ix->read, ix->shards, &k, &v);
+	if (rc == MDB_NOTFOUND)
+		return index_shard_absent(ix, key);
 	if (rc)
 		return index_err(rc);
 	struct bytes_in in = bytes_in(v.mv_data, v.mv_size);
@@ -237,8 +298,9 @@ int index_shard_list(struct index *ix, const struct shard_key *after, bool inclu
 	if (!rc && !inclusive && k.mv_size == SHARD_KEY_LEN && !memcmp(k.mv_data, key, sizeof(key)))
 		rc = mdb_cursor_get(ix->cursor, &k, &v, MDB_NEXT);
 	for (; !rc; rc = mdb_cursor_get(ix->cursor, &k, &v, MDB_NEXT)) {
-		if (k.mv_size != SHARD_KEY_LEN)
+		if (k.mv_size != SHARD_KEY_LEN || memcmp(k.mv_data, key, sizeof(key)) < 0)
 			return -SF_ECORRUPT;
+		memcpy(key, k.mv_data, sizeof(key));
 		shard_key_decode(&ix->lent.key, k.mv_data);
 		if (ix->lent.key.pool != after->pool || ix->lent.key.pg != after->pg)
 			return 0;
@@ -428,6 +490,8 @@ static int index_read_again(struct index *ix)
 	int rc = mdb_txn_renew(ix->read);
 	if (!rc)
 		rc = mdb_cursor_renew(ix->read, ix->cursor);
+	if (!rc)
+		rc = mdb_cursor_renew(ix->read, ix->probe);
 	return index_err(rc);
 }
 

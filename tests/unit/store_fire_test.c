@@ -426,8 +426,8 @@ static uint32_t tried_of(enum fault fault, bool quick)
 	if (getenv("STORE_FIRE_LONG"))
 		return UINT32_MAX;
 	if (quick)
-		return fault == CUT_LOSE || fault == FAIL_EIO ? 3 : 1;
-	return fault == CUT_LOSE || fault == FAIL_EIO ? 24 : 6;
+		return fault == CUT_LOSE ? 2 : 1;
+	return fault == CUT_LOSE || fault == FAIL_EIO ? 18 : 5;
 }
 
 static void all_runs(struct fire *t)
