@@ -73,7 +73,7 @@ struct member {
 	uint64_t disk, node;
 	int32_t slot; /* in this interval, or -1: a stray */
 	bool asked, answered, wrong_shards;
-	bool listed;               /* all it has */
+	bool begun, listed;        /* some of what it has, all */
 	struct shard_entry cursor; /* the last one listed */
 	struct pg_info info;
 	struct msg *log; /* the reply to PG_QUERY, for its log */
@@ -144,7 +144,7 @@ struct pg {
 	struct undo *undo;
 	uint32_t undo_count, undo_next;
 	uint64_t *names; /* of the objects that may differ, when those are asked for */
-	uint32_t name_count, named;
+	uint32_t name_count, named, asked; /* named so far; the last of them are being asked for */
 	uint64_t listed_from;   /* objects before this one are decided */
 	struct log_entry *done; /* changes in the members' logs that count, so far */
 	uint32_t done_count, done_capacity;

@@ -96,6 +96,39 @@ static void count_others(struct pg *pg)
 
 /* ---- Pages ---- */
 
+static bool entry_after(const struct shard_entry *a, const struct shard_entry *b)
+{
+	return a->oid != b->oid ? a->oid > b->oid : a->shard > b->shard;
+}
+
+/* What a member says is checked, for the walk depends on its order. */
+static bool page_is_sound(const struct member *mb, const struct msg *page)
+{
+	const struct shard_entry *before = mb->begun ? &mb->cursor : NULL;
+
+	for (uint32_t i = 0; i < page->entry_count; before = &page->entries[i++])
+		if (before && !entry_after(&page->entries[i], before))
+			return false;
+	return !(page->flags & MSG_F_MORE) || (page->entry_count && before->oid);
+}
+
+/* Nothing but shards of the objects asked for. */
+static bool answer_is_sound(const struct pg *pg, const struct msg *page)
+{
+	uint32_t at = pg->named - pg->asked;
+
+	for (uint32_t i = 0; i < page->entry_count; i++) {
+		const struct shard_entry *e = &page->entries[i];
+		if (i && !entry_after(e, &page->entries[i - 1]))
+			return false;
+		while (at < pg->named && pg->names[at] < e->oid)
+			at++;
+		if (at == pg->named || pg->names[at] != e->oid)
+			return false;
+	}
+	return !(page->flags & MSG_F_MORE);
+}
+
 static void page_take(struct member *mb, const struct msg *page)
 {
 	uint32_t count = mb->entry_count + page->entry_count;
@@ -168,18 +201,15 @@ static void page_answer(struct node *node, struct call *call, struct msg *page)
 	struct pg *pg = call->ctx;
 	struct member *mb = &pg->members[call->index];
 
-	if (page->result != RES_OK) {
+	if (page->result != RES_OK || !page_is_sound(mb, page)) {
 		peering_wait(node, pg);
 		return;
 	}
 	page_take(mb, page);
+	mb->begun = true;
 	if (page->entry_count)
 		mb->cursor = page->entries[page->entry_count - 1];
 	mb->listed = !(page->flags & MSG_F_MORE);
-	if (!mb->listed && !mb->cursor.oid) { /* a page must end behind its first object */
-		peering_wait(node, pg);
-		return;
-	}
 	if (--pg->awaited == 0 && pg->state == PG_LIST)
 		listing_round(node, pg);
 }
@@ -198,7 +228,7 @@ static void listing_pages(struct node *node, struct pg *pg)
 		m->length = LIST_PAGE;
 		m->oid = mb->cursor.oid;
 		m->shard = mb->cursor.shard;
-		m->flags = mb->cursor.oid ? 0 : MSG_F_FIRST;
+		m->flags = mb->begun ? 0 : MSG_F_FIRST;
 		call_start(node, pg, mb->node, mb->disk, m, page_answer, pg)->index = i;
 	}
 }
@@ -207,7 +237,7 @@ static void names_answer(struct node *node, struct call *call, struct msg *page)
 {
 	struct pg *pg = call->ctx;
 
-	if (page->result != RES_OK) {
+	if (page->result != RES_OK || !answer_is_sound(pg, page)) {
 		peering_wait(node, pg);
 		return;
 	}
@@ -227,6 +257,8 @@ static void listing_names(struct node *node, struct pg *pg)
 {
 	uint32_t count = MIN(pg->name_count - pg->named, (uint32_t)MSG_MAX_ENTRIES / pg->n);
 
+	pg->named += count;
+	pg->asked = count;
 	for (uint32_t i = 0; i < pg->member_count; i++)
 		pg->awaited += pg->members[i].answered;
 	for (uint32_t i = 0; i < pg->member_count; i++) {
@@ -237,10 +269,9 @@ static void listing_names(struct node *node, struct pg *pg)
 		m->log = xcalloc(count, sizeof(*m->log));
 		m->log_count = count;
 		for (uint32_t j = 0; j < count; j++)
-			m->log[j].oid = pg->names[pg->named + j];
+			m->log[j].oid = pg->names[pg->named - count + j];
 		call_start(node, pg, mb->node, mb->disk, m, names_answer, pg)->index = i;
 	}
-	pg->named += count;
 }
 
 static void listing_names_start(struct node *node, struct pg *pg, uint64_t since)
