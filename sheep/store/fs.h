@@ -35,8 +35,8 @@ struct fs_ops {
 };
 
 const struct fs_ops *fs_posix(void);
-/* Makes the names in a directory durable. -EIO when that failed, whatever the reason: it is not to be
- * tried again. */
+/* Makes the names in a directory durable. -EIO when that failed, whatever the reason: it is not to
+ * be tried again. */
 int fs_sync_dir(const struct fs_ops *fs, const char *path);
 
 #endif

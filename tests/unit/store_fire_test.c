@@ -22,7 +22,9 @@
  * STORE_FIRE_LONG=1: a longer life, and every call with every fault; SF_QUICK=1: of each kind of
  * call in each phase a few.
  */
-enum fault { CUT_LOSE, CUT_RANDOM, CUT_PREFIX, CUT_KEEP, FAIL_EIO, FAIL_ENOSPC, FAIL_SHORT, FAULTS };
+enum fault {
+	CUT_LOSE, CUT_RANDOM, CUT_PREFIX, CUT_KEEP, FAIL_EIO, FAIL_ENOSPC, FAIL_SHORT, FAULTS,
+};
 static const char *const fault_names[FAULTS] = {
 	"cut, all unsynced lost", "cut, any of it lost", "cut, in order", "cut, nothing lost",
 	"EIO", "ENOSPC", "short",

@@ -44,8 +44,8 @@ void powercut_fini(struct powercut *pc);
 /* After the store was abandoned: what is left on the disk; power is on again. */
 void powercut_restore(struct powercut *pc);
 
-/* For the index's own input and output (store_powercut_index.c): counts a call, false: it fails with
- * *err; notes what is about to be written, was synced, is about to be unlinked. */
+/* For the index's own input and output (store_powercut_index.c): counts a call, false: it fails
+ * with *err; notes what is about to be written, was synced, is about to be unlinked. */
 bool powercut_index_call(struct powercut *pc, const char *name, int *err);
 void powercut_index_writes(struct powercut *pc, int fd, off_t off, size_t len);
 void powercut_index_synced(struct powercut *pc, int fd);
