@@ -252,8 +252,8 @@ static int index_side(struct index *ix, const uint8_t key[SHARD_KEY_LEN], MDB_cu
 }
 
 /*
- * A row has a checksum, the way to it has none: a damaged page leads to the wrong place, and what is
- * there seems absent. But then the rows around are not in order, or those of the wrong page not in
+ * A row has a checksum, the way to it has none: a damaged page leads to the wrong place, and what
+ * is there seems absent. But then the rows around are not in order, or those of the wrong page not in
  * order with the next one's. -ENOENT when all is well.
  */
 static int index_shard_absent(struct index *ix, const uint8_t key[SHARD_KEY_LEN])
