@@ -291,9 +291,18 @@ class Drill:
             self.pause(1)
             twice = twice + 1 if self.is_clean(since) else 0
 
+    def check_volume(self, name, *options):
+        """Once more when it was not served in time: on a busy machine daemons lose each other now and then."""
+        end = time.monotonic() + self.options.clean_timeout * self.slow
+        while True:
+            code, out, err = self.dog('vdi', 'check', name, *options, timeout=600)
+            if code in (0, 5) or 'in time' not in err or time.monotonic() > end:
+                return code, out, err
+            self.wait_ok()
+
     def repair(self):
         for name in self.all_volumes():
-            code, out, err = self.dog('vdi', 'check', name, timeout=600)
+            code, out, err = self.check_volume(name)
             if code not in (0, 5):
                 raise Failed('vdi check %s: exit code %d: %s %s' % (name, code, out[-300:].decode(), err[-300:]))
 
@@ -345,7 +354,7 @@ class Drill:
         self.wait_ok()
         self.repair()
         for name in self.all_volumes():
-            code, out, err = self.dog('vdi', 'check', name, '-e', timeout=600)
+            code, out, err = self.check_volume(name, '-e')
             if code:
                 self.problem('vdi check -e %s: %s %s' % (name, out.decode()[-300:], err[-300:]))
         self.monitor.ended.set()
