@@ -120,7 +120,8 @@ void cover_request_done(struct world *w, uint32_t node, const struct sim_object 
 	const struct map_pool *p;
 	uint32_t live;
 
-	if (!sim_node_is_running(w, node) || !live_slots(w, node, o->pool, o->oid, &live, &p) || live == p->k + p->m)
+	if (!sim_node_is_running(w, node) ||
+	    !live_slots(w, node, o->pool, o->oid, &live, &p) || live == p->k + p->m)
 		return;
 	if (m->type == MSG_OBJ_READ && m->result == RES_OK)
 		cover(w, BR_READ_DEGRADED);

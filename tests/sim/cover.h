@@ -23,7 +23,8 @@ static inline void cover(struct world *w, enum sim_branch branch)
 struct cover_job {
 	uint64_t committed, pending; /* of the shard */
 	bool damaged, pending_tombstone;
-	uint32_t shards, tombstones, log, behind; /* of the PG; behind: pending up to the commit point */
+	/* of the PG; behind: pending up to the commit point; others: not of the slot asked */
+	uint32_t shards, tombstones, log, behind, others;
 };
 void cover_job_before(struct world *w, uint32_t node, uint32_t disk, const struct disk_job *job,
                       struct cover_job *ret);

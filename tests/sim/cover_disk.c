@@ -25,6 +25,7 @@ static void look(struct world *w, uint32_t node, uint32_t disk, const struct dis
 		const struct shard *s = &pg->shards[i];
 
 		ret->tombstones += s->committed.tombstone;
+		ret->others += s->number != req->shard;
 		ret->behind += s->pending.version && s->pending.version <= commit &&
 		               version_epoch(s->pending.version) < req->epoch;
 		if (s->oid != req->oid || s->number != req->shard)
@@ -165,6 +166,8 @@ static void cover_activate(struct world *w, const struct msg *req, const struct 
 		cover(w, BR_ACTIVATE_LOG);
 	if (a->log < b->log)
 		cover(w, BR_ACTIVATE_VOID);
+	if (req->shard != SHARD_NONE && a->others < b->others)
+		cover(w, BR_DROP_WRONG);
 	if (a->tombstones < b->tombstones)
 		cover(w, BR_PURGE);
 }
