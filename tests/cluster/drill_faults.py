@@ -64,7 +64,6 @@ class Term(Fault):
 
     def begin(self, drill):
         for node in self.nodes(drill):
-            drill.wait(node.started, 60, 'daemon %d has not started' % node.index)
             node.signal(signal.SIGTERM)
             node.left(node.process.wait(60 * drill.slow))
 

@@ -247,6 +247,9 @@ class Drill:
         return True
 
     def begin(self, fault):
+        # SIGTERM ends a daemon that has not started as any program, and one refuses to start with a disk that fails.
+        for index in fault.victims:
+            self.wait(self.nodes[index].started, 60, 'daemon %d has not started' % index)
         self.say(str(fault))
         self.active.append(fault)
         self.dirty.update(fault.victims or range(len(self.nodes)))
