@@ -225,12 +225,18 @@ static bool rig_relieve(struct rig *r)
 	return count > 0;
 }
 
+/* Once it is closed nobody may look at it: the deferred round frees it. */
+static bool rig_connected(const struct rig *r)
+{
+	return net_connection_count(r->net) > 0;
+}
+
 /* The connection's whole life. Whether it was still open at the end. */
 static bool rig_feed(struct rig *r, const uint8_t *data, size_t size, uint32_t piece_max,
                      uint64_t seed)
 {
+	enum conn_state state;
 	struct conn *c;
-	bool alive;
 
 	feed.data = data;
 	feed.len = size;
@@ -240,23 +246,22 @@ static bool rig_feed(struct rig *r, const uint8_t *data, size_t size, uint32_t p
 	assert(feed.fd >= 0);
 	c = conn_create(r->net, feed.fd, CONN_STRANGER, CONN_HELLO);
 	r->digest = r->delivered = r->open_count = 0;
-	for (;;) {
+	while (rig_connected(r) && c->state != CONN_REFUSED) {
 		size_t before = feed.len;
-		if (c->state == CONN_DEAD || c->state == CONN_REFUSED)
-			break;
 		if (list_empty(&c->waiting))
 			conn_read(c);
 		net_flush(r->net);
-		if (c->state != CONN_DEAD && feed.len == before && !rig_relieve(r))
+		if (rig_connected(r) && feed.len == before && !rig_relieve(r))
 			break;
 	}
-	alive = c->state == CONN_OPEN;
-	r->digest = digest_add(r->digest, &c->state, sizeof(c->state));
-	conn_close(c, NULL);
+	state = rig_connected(r) ? c->state : CONN_DEAD;
+	r->digest = digest_add(r->digest, &state, sizeof(state));
+	if (state != CONN_DEAD)
+		conn_close(c, NULL);
 	ev_invoke_pending(r->loop);
 	feed.fd = -1;
 	assert(buf_pool_used_bytes(r->pool) == 0);
-	return alive;
+	return state == CONN_OPEN;
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
