@@ -33,8 +33,6 @@ MUTANTS = [
            C + 'write.c', 'op->awaited = __builtin_popcountll(op->prepared);', 'op->awaited = 0;'),
     Mutant('commit_passes_inflight', 'the commit point stays below writes that are under way',
            C + 'pg.c', "\tif (!list_empty(&pg->inflight))\n", '\tif (0)\n'),
-    Mutant('writer_not_exclusive', 'a writer has the object to itself',
-           C + 'object.c', 'if (o->writer || (op->exclusive && o->readers))', 'if (0)'),
     Mutant('counter_reused', 'a version is given to one write only',
            C + 'pg.c', 'version_make(pg->epoch, ++pg->counter)', 'version_make(pg->epoch, (++pg->counter - 1) % 4 + 1)'),
     Mutant('stale_call_ids', 'an answer to a former life of a node is not taken for one to this',
