@@ -10,6 +10,7 @@
 
 enum { RECORD_FIXED_LEN = 8 + 16 + 9 * 8 + 12, RANGE_LEN = 12 };
 enum { BATCH_CODEC = 1 };
+#define LSN_MAX (UINT64_MAX / 2)
 #define BATCH_MAGIC 0x3148435441424653u /* "SFBATCH1" */
 
 static_assert(RECORD_FIXED_LEN == 108,
@@ -151,6 +152,9 @@ bool batch_header_decode(struct batch_header *h, const uint8_t *desc)
 	h->desc_len = get_u32(&in);
 	h->body_len = get_u32(&in);
 	h->blocks = get_u32(&in);
+	/* Numbers count up from 1 for as long as a disk lives: whatever comes near the end is damage. */
+	if (h->lsn > LSN_MAX)
+		return false;
 	return h->desc_len >= LOG_BLOCK && h->desc_len % LOG_BLOCK == 0 &&
 	       h->desc_len <= DESC_MAX && h->body_len <= h->desc_len - BATCH_HEADER_LEN &&
 	       h->blocks >= h->desc_len / LOG_BLOCK;
