@@ -148,25 +148,44 @@ static bool never_acknowledged(struct node *node, struct pg *pg, const struct fo
 	       intervals_each(node, pg, version_epoch(version), interval_excluded, &doubt);
 }
 
-/* A slot that recorded the last clean epoch lacks it: deleted by then. */
+/* A slot of the last clean epoch that recorded it; NULL: not heard, or it did not. */
+static const struct member *clean_witness(struct pg *pg, uint64_t disk)
+{
+	const struct member *mb = member_find(pg, disk);
+
+	return mb && mb->answered && mb->info.complete >= pg->clean_epoch ? mb : NULL;
+}
+
+/*
+ * A slot that recorded the last clean epoch lacks it: deleted by then. Unless as many that recorded
+ * the same, or a later clean point, have it: they would know of the delete, so the slot has lost its
+ * shard (or the scrub dropped it, to have it rebuilt).
+ */
 static bool deleted_when_clean(struct node *node, struct pg *pg, const struct found *f,
                                uint64_t version)
 {
+	bool before = version_epoch(version) < pg->clean_epoch;
+	uint32_t lacking = 0, having = 0;
+	uint64_t live, lacked_at = 0;
 	const uint64_t *disks;
-	uint64_t live;
 
 	if (version_epoch(version) > pg->clean_epoch ||
 	    !epoch_slots(node_epoch(node, pg->clean_epoch), pg->pool, pg->number, &disks, &live))
 		return false;
 	for (uint32_t i = 0; i < pg->n; i++) {
-		struct member *mb = live & slot_bit(i) ? member_find(pg, disks[i]) : NULL;
-		if (mb && mb->answered && mb->info.complete >= pg->clean_epoch &&
-		    (version_epoch(version) < pg->clean_epoch ||
-		     version <= mb->info.clean_commit) &&
-		    !member_has(f, mb - pg->members, version))
-			return true;
+		const struct member *mb = live & slot_bit(i) ? clean_witness(pg, disks[i]) : NULL;
+		if (!mb || !(before || version <= mb->info.clean_commit) ||
+		    member_has(f, mb - pg->members, version))
+			continue;
+		lacking++;
+		lacked_at = MAX(lacked_at, mb->info.clean_commit);
 	}
-	return false;
+	for (uint32_t i = 0; i < pg->n && lacking; i++) {
+		const struct member *mb = live & slot_bit(i) ? clean_witness(pg, disks[i]) : NULL;
+		having += mb && mb->info.clean_commit >= lacked_at &&
+		          member_has(f, mb - pg->members, version);
+	}
+	return lacking > having;
 }
 
 static void undo_add(struct pg *pg, uint32_t member, const struct shard_entry *e, uint64_t version,
