@@ -87,6 +87,16 @@ static bool member_has(const struct found *f, uint32_t member, uint64_t version)
 	return false;
 }
 
+static bool member_has_shard(const struct found *f, uint32_t member, uint32_t shard,
+                             uint64_t version)
+{
+	for (uint32_t i = 0; i < f->count; i++)
+		if (f->v[i].member == member && f->v[i].e->shard == shard &&
+		    entry_has(f->v[i].e, version))
+			return true;
+	return false;
+}
+
 /* The last interval in which that member accepted the version; 0: it lacks it. */
 static uint32_t member_stood(const struct found *f, uint32_t member, uint64_t version)
 {
@@ -183,7 +193,7 @@ static bool deleted_when_clean(struct node *node, struct pg *pg, const struct fo
 	for (uint32_t i = 0; i < pg->n && lacking; i++) {
 		const struct member *mb = live & slot_bit(i) ? clean_witness(pg, disks[i]) : NULL;
 		having += mb && mb->info.clean_commit >= lacked_at &&
-		          member_has(f, mb - pg->members, version);
+		          member_has_shard(f, mb - pg->members, i, version);
 	}
 	return lacking > having;
 }
