@@ -36,23 +36,36 @@ static void answer_waiting(struct node *node, struct missing *m)
 	}
 }
 
+/* Too few shards are left: if that is for good, who waits hears it now, or makes an end of m. */
+static void waiting_look_again(struct node *node, struct missing *m)
+{
+	struct list waiting, *l;
+
+	list_init(&waiting);
+	list_splice(&waiting, &m->waiting);
+	while ((l = list_pop(&waiting)))
+		op_start(node, list_item(l, struct op, link));
+}
+
 static void recovery_end(struct node *node, struct op *op)
 {
 	struct missing *m = op->missing;
 	struct pg *pg = op->pg;
 
-	m->running = false;
 	m->full = m->full && m->need;
 	node->recovering--;
 	pg->running--;
 	op_finish(node, op, RES_OK);
+	m->running = false; /* not before: who had waited for the lock could have made an end of m */
 	if (m->need) {
 		missing_requeue(node, m); /* full or failing: later */
 		if (m->blocked_until > node->now && !list_empty(&m->queue)) {
 			list_remove(&m->queue);
 			list_push(&node->blocked, &m->queue);
 		}
-		if (m->full)
+		if (m->unfound)
+			waiting_look_again(node, m);
+		else if (m->full)
 			answer_waiting(node, m);
 		return;
 	}

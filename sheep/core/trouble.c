@@ -162,8 +162,8 @@ static bool op_replaces(const struct op *op)
 bool lost_handle(struct node *node, struct op *op, struct missing *m, bool *ret_answered)
 {
 	*ret_answered = false;
-	if (!m->unfound || !pg_heard_all(node, op->pg))
-		return false;
+	if (!m->unfound || m->running || !pg_heard_all(node, op->pg))
+		return false; /* (running: recovery still uses it, and looks again at its end) */
 	if (op->exclusive && op_replaces(op)) {
 		struct object *o = object_get(node, op->pg, m->oid);
 		o->known = true;
