@@ -82,8 +82,9 @@ void replica_handle(struct node *node, uint64_t from, bool is_client, struct msg
 		return replica_refuse(node, &to, msg, RES_AGAIN);
 	if (!is_client && (msg->epoch < slot->interval_start || msg->epoch < slot->promised))
 		return replica_refuse(node, &to, msg, RES_STALE);
+	/* Not STALE: should somebody still wait for it, he would repeat it with this id for ever. */
 	if (is_late_copy(slot, msg) && !is_client)
-		return replica_refuse(node, &to, msg, RES_STALE);
+		return replica_refuse(node, &to, msg, RES_BASE);
 	if (msg->type == MSG_PG_QUERY)
 		slot->promised = msg->epoch;
 	if (msg->type == MSG_PG_ACTIVATE && (msg->flags & MSG_F_PURGE))
