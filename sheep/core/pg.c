@@ -271,7 +271,8 @@ void pg_check_clean(struct node *node, struct pg *pg)
 	if (!pg_is_whole(pg) || pg->clean_sent)
 		return;
 	pg->clean_sent = true;
-	pg->tombstones = false;
+	/* Some may be above the commit point. */
+	pg->tombstones = pg->tombstones && !list_empty(&pg->inflight);
 	pg->changes = 0;
 	pg->clean_commit = pg->commit;
 	clean_record(node, pg);
