@@ -383,7 +383,7 @@ void scrub_op_gone(struct node *node, const struct op *op)
 		return;
 	s->op = NULL;
 	s->op_ended = node->now;
-	if (s->pg)
+	if (s->pg && !s->repairing)
 		scrub_slot(node)->scrub.cursor = s->oid;
 }
 
@@ -398,7 +398,8 @@ static bool scrub_waits_for_repair(struct node *node)
 		s->stat.repaired += __builtin_popcountll(s->repairing);
 	else if (node->now < s->repair_until)
 		return true;
-	s->repairing = 0;
+	s->repairing = 0; /* only now: a new interval does not know what was marked */
+	scrub_slot(node)->scrub.cursor = s->oid;
 	return false;
 }
 
