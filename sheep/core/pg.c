@@ -66,6 +66,7 @@ void pg_end(struct node *node, struct pg *pg)
 {
 	struct list *l;
 
+	scrub_pg_gone(node, pg); /* first: a check broken off did not get past its object */
 	calls_cancel(node, &pg->calls);
 	while ((l = list_pop(&pg->ops)))
 		op_abort(node, list_item(l, struct op, in_pg));
@@ -82,7 +83,6 @@ void pg_end(struct node *node, struct pg *pg)
 		next = htab_walk(&pg->objects, &cursor, h);
 		object_free(node, container_of(h, struct object, by_oid));
 	}
-	scrub_pg_gone(node, pg);
 	node->recovering -= pg->running;
 	htab_fini(&pg->missing);
 	htab_fini(&pg->objects);
