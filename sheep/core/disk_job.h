@@ -49,7 +49,7 @@
  *   If committed >= req->version (and not damaged): RES_OK, nothing changes. If pending >
  *   req->version: RES_BASE. Otherwise
  *   committed = req->version with exactly the ranges as content (or a tombstone), its stood =
- *   req->info.activated, damage and pending are gone, and the pending version's log entries too when it
+ *   req->info.activated (at least version_epoch(req->version)), damage and pending are gone, and the pending version's log entries too when it
  *   is another one. RES_NOSPACE when only the reserve is left.
  *   With SHARD_UNSTABLE, for a version that may yet be taken back:
  *   1. If committed >= req->version: RES_OK, nothing changes.

@@ -193,10 +193,16 @@ int store_apply_to(struct store *st, struct shard *s, const struct record *r)
 		record_extents(st, r);
 		shard_prepare(s, r->lsn, r->version, r->prev, r->shard_flags, &st->ranges,
 		              &st->scratch);
+		shard_accept(s, r->version, r->stood);
 		break;
 	case REC_PUSH:
 		record_extents(st, r);
 		shard_push(s, r->lsn, r->version, r->shard_flags, &st->ranges, &st->scratch);
+		shard_accept(s, r->version, r->stood);
+		break;
+	case REC_ACCEPT:
+		shard_accept(s, r->version, r->stood);
+		s->lsn = r->lsn;
 		break;
 	case REC_ROLLBACK:
 		shard_rollback(s, r->version);

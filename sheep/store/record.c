@@ -28,7 +28,7 @@ void record_encode(const struct record *r, uint32_t batch_pos, struct bytes_out 
 	put_u8(o, r->shard_flags);
 	put_u8(o, r->range_count);
 	put_u8(o, r->key.shard);
-	put_u32(o, 0);
+	put_u32(o, r->stood);
 	put_u32(o, r->key.pool);
 	put_u32(o, r->key.pg);
 	put_u64(o, r->key.oid);
@@ -78,7 +78,7 @@ bool record_decode(struct record *r, struct bytes_in *in, uint32_t batch_pos,
 	r->shard_flags = get_u8(in);
 	r->range_count = get_u8(in);
 	r->key.shard = get_u8(in);
-	get_u32(in);
+	r->stood = get_u32(in);
 	r->key.pool = get_u32(in);
 	r->key.pg = get_u32(in);
 	r->key.oid = get_u64(in);

@@ -22,19 +22,21 @@
 enum { LOG_BLOCK = 4096 };
 
 enum record_type {
-	REC_PREPARE = 1,  /* version prev commit req shard_flags ranges payload */
-	REC_PUSH = 2,     /* version shard_flags ranges payload */
+	REC_PREPARE = 1,  /* version prev commit req stood shard_flags ranges payload */
+	REC_PUSH = 2,     /* version stood shard_flags ranges payload */
 	REC_ROLLBACK = 3, /* version */
 	REC_REMOVE = 4,   /* the shard's records from first_lsn up to orig_lsn count no more */
 	REC_SNAPSHOT = 5, /* blob = the shard's whole state; payload: what was moved along */
 	REC_PG = 6,       /* blob = info and log of the PG; an empty one: the PG is forgotten */
 	REC_COMMIT = 7,   /* commit: of the PG */
+	REC_ACCEPT = 8,   /* version stood: what is pending stands in a later interval too */
 };
 
 struct record {
 	uint8_t type;
 	uint8_t shard_flags;
 	uint8_t range_count;
+	uint32_t stood; /* epoch of the interval that accepts the version; 0: the version's own */
 	struct shard_key key; /* PG records: oid and shard are 0 */
 	uint64_t version, prev, commit;
 	struct req_id req;

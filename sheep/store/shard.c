@@ -85,6 +85,8 @@ void shard_list_entry(const struct shard *s, struct shard_entry *e)
 	e->shard = s->key.shard;
 	e->version = s->committed;
 	e->pending = s->pending;
+	e->stood = s->stood;
+	e->pending_stood = s->pending_stood;
 	e->size = shard_newest_end(s);
 	if (s->flags & ST_TOMBSTONE)
 		e->flags |= ENTRY_TOMBSTONE;
@@ -103,6 +105,7 @@ void shard_clear(struct shard *s)
 {
 	s->flags = 0;
 	s->committed = s->pending = 0;
+	s->stood = s->pending_stood = 0;
 	s->base_lsn = s->first_lsn = s->pend_lsn = 0;
 	extvec_clear(&s->content);
 	extvec_clear(&s->overlay);
@@ -111,6 +114,7 @@ void shard_clear(struct shard *s)
 static void shard_drop_pending(struct shard *s)
 {
 	s->pending = 0;
+	s->pending_stood = 0;
 	s->pend_lsn = 0;
 	s->flags &= ~(ST_PENDING_TOMBSTONE | ST_PENDING_REPLACE);
 	extvec_clear(&s->overlay);
@@ -136,6 +140,7 @@ void shard_promote(struct shard *s, struct extvec *scratch)
 	if (s->pend_lsn)
 		s->base_lsn = s->pend_lsn;
 	s->committed = s->pending;
+	s->stood = s->pending_stood;
 	shard_drop_pending(s);
 }
 
@@ -153,10 +158,12 @@ void shard_prepare(struct shard *s, uint64_t lsn, uint64_t version, uint64_t pre
 		if (!s->first_lsn)
 			s->first_lsn = s->base_lsn = lsn;
 		s->committed = prev;
+		s->stood = version_epoch(prev);
 		s->flags = prev ? ST_LOST : 0;
 		extvec_clear(&s->content);
 	}
 	s->pending = version;
+	s->pending_stood = version_epoch(version);
 	s->lsn = lsn;
 	extvec_clear(&s->overlay);
 	if (shard_flags & SHARD_DELETE) {
@@ -180,6 +187,7 @@ void shard_push(struct shard *s, uint64_t lsn, uint64_t version, uint32_t shard_
 	s->first_lsn = first;
 	s->base_lsn = s->lsn = lsn;
 	s->committed = version;
+	s->stood = version_epoch(version);
 	if (shard_flags & SHARD_DELETE) {
 		s->flags = ST_TOMBSTONE;
 		return;
@@ -188,13 +196,21 @@ void shard_push(struct shard *s, uint64_t lsn, uint64_t version, uint32_t shard_
 	extvec_swap(scratch, &s->content);
 }
 
+void shard_accept(struct shard *s, uint64_t version, uint32_t stood)
+{
+	if (s->pending == version)
+		s->pending_stood = MAX(s->pending_stood, stood);
+	else if (s->committed == version)
+		s->stood = MAX(s->stood, stood);
+}
+
 void shard_rollback(struct shard *s, uint64_t version)
 {
 	if (s->pending == version)
 		shard_drop_pending(s);
 }
 
-enum { SHARD_CODEC = 1, SHARD_FIXED_LEN = 1 + 1 + 6 * 8 + 4 };
+enum { SHARD_CODEC = 2, SHARD_FIXED_LEN = 1 + 1 + 6 * 8 + 2 * 4 + 4 };
 
 uint32_t shard_encoded_len(const struct shard *s)
 {
@@ -221,6 +237,8 @@ void shard_encode(const struct shard *s, struct bytes_out *o)
 	put_u64(o, s->base_lsn);
 	put_u64(o, s->first_lsn);
 	put_u64(o, s->pend_lsn);
+	put_u32(o, s->stood);
+	put_u32(o, s->pending_stood);
 	extvec_encode(&s->content, o);
 	extvec_encode(&s->overlay, o);
 	put_u32(o, shard_value_crc(s, start, o->p));
@@ -230,7 +248,8 @@ bool shard_decode(struct shard *s, struct bytes_in *in, uint32_t self_seg, uint3
 {
 	const uint8_t *start = in->p;
 
-	if (get_u8(in) != SHARD_CODEC)
+	uint8_t codec = get_u8(in);
+	if (codec < 1 || codec > SHARD_CODEC)
 		return false;
 	s->flags = get_u8(in);
 	s->committed = get_u64(in);
@@ -239,6 +258,8 @@ bool shard_decode(struct shard *s, struct bytes_in *in, uint32_t self_seg, uint3
 	s->base_lsn = get_u64(in);
 	s->first_lsn = get_u64(in);
 	s->pend_lsn = get_u64(in);
+	s->stood = codec < 2 ? version_epoch(s->committed) : get_u32(in);
+	s->pending_stood = codec < 2 ? version_epoch(s->pending) : get_u32(in);
 	if (!extvec_decode(&s->content, in, self_seg, self_pos) ||
 	    !extvec_decode(&s->overlay, in, self_seg, self_pos))
 		return false;

@@ -49,6 +49,7 @@ struct shard {
 	uint8_t flags; /* enum shard_state_flags */
 	bool is_dirty;
 	uint64_t committed, pending;
+	uint32_t stood, pending_stood; /* the last interval that accepted either, by its epoch */
 	uint64_t lsn; /* last record applied */
 	uint64_t base_lsn;
 	uint64_t first_lsn;
@@ -84,6 +85,8 @@ void shard_prepare(struct shard *s, uint64_t lsn, uint64_t version, uint64_t pre
                    uint32_t shard_flags, const struct extvec *ranges, struct extvec *scratch);
 void shard_push(struct shard *s, uint64_t lsn, uint64_t version, uint32_t shard_flags,
                 const struct extvec *ranges, struct extvec *scratch);
+/* The version was accepted by the interval of that epoch. (Prepare and push: by its own.) */
+void shard_accept(struct shard *s, uint64_t version, uint32_t stood);
 void shard_rollback(struct shard *s, uint64_t version);
 
 /* The entry without its key, with a checksum over key and value. */

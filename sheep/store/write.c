@@ -242,16 +242,74 @@ static int push_over_pending(struct store *st, struct shard *s, const struct msg
 	return add_rollback(st, s);
 }
 
+static uint32_t push_written(struct store *st, const struct msg *req, struct msg *reply, int err,
+                             bool *full)
+{
+	*full = err == -SF_EFULL;
+	if (err)
+		return write_error(st, NULL, err);
+	reply->version = req->version;
+	return RES_OK;
+}
+
+static uint32_t accept_once(struct store *st, const struct msg *req, struct msg *reply,
+                            struct shard *s, bool *full)
+{
+	struct record r = {
+		.type = REC_ACCEPT,
+		.key = s->key,
+		.version = req->version,
+		.stood = req->info.activated,
+	};
+
+	if (s->pending_stood >= r.stood)
+		return RES_OK;
+	int err = batch_reserve(st, SPACE_META, record_encoded_len(0, 0, 0), 0);
+	if (err)
+		return push_written(st, req, reply, err == -ENOSPC ? -SF_EFULL : err, full);
+	batch_add_record(st, &r);
+	return push_written(st, req, reply, store_apply_to(st, s, &r), full);
+}
+
 /* A version that may yet be taken back comes as a prepared replacement. */
+static uint32_t push_unstable(struct store *st, const struct msg *req, struct msg *reply,
+                              struct shard *s, bool *full)
+{
+	struct record r = {
+		.type = REC_PREPARE,
+		.key = s->key,
+		.version = req->version,
+		.stood = req->info.activated,
+		.req = req->req,
+		.shard_flags = (uint8_t)(req->shard_flags & SHARD_DELETE ? SHARD_DELETE : SHARD_REPLACE),
+	};
+	int err = 0;
+
+	if (s->committed >= req->version)
+		return RES_OK;
+	if (s->pending == req->version && !(s->flags & (ST_DAMAGED | ST_LOST)))
+		return accept_once(st, req, reply, s, full);
+	if (req->shard_flags & SHARD_ACCEPT)
+		return RES_BASE;
+	/* What it was built on is committed by the record, which names it. */
+	if (s->pending && s->pending != req->base)
+		err = push_over_pending(st, s, req);
+	r.prev = shard_newest(s);
+	if (!(req->shard_flags & SHARD_DELETE))
+		record_set_ranges(&r, req);
+	if (!err)
+		err = write_change(st, s, req, &r);
+	return push_written(st, req, reply, err, full);
+}
+
 static uint32_t push_once(struct store *st, const struct msg *req, struct msg *reply, bool *full)
 {
-	bool unstable = req->shard_flags & SHARD_UNSTABLE;
 	struct record r = {
-		.type = unstable ? REC_PREPARE : REC_PUSH,
+		.type = REC_PUSH,
 		.key = req_key(req),
 		.version = req->version,
-		.req = unstable ? req->req : (struct req_id){0},
-		.shard_flags = (uint8_t)(req->shard_flags & ~SHARD_UNSTABLE),
+		.stood = req->info.activated,
+		.shard_flags = (uint8_t)req->shard_flags,
 	};
 	struct shard *s;
 
@@ -259,27 +317,19 @@ static uint32_t push_once(struct store *st, const struct msg *req, struct msg *r
 	if (err)
 		return store_error(st, err);
 	reply->version = shard_newest(s);
+	if (req->shard_flags & SHARD_UNSTABLE)
+		return push_unstable(st, req, reply, s, full);
 	if (s->committed >= req->version && !(s->flags & (ST_DAMAGED | ST_LOST)))
 		return RES_OK;
 	if (s->pending > req->version)
 		return RES_BASE;
-	if (unstable && s->pending == req->version && !(s->flags & (ST_DAMAGED | ST_LOST)))
-		return RES_OK;
-	if (s->pending && (unstable || s->pending != req->version))
+	if (s->pending && s->pending != req->version)
 		err = push_over_pending(st, s, req);
-	if (!err) {
-		if (!(req->shard_flags & SHARD_DELETE)) {
-			record_set_ranges(&r, req);
-			r.shard_flags |= SHARD_REPLACE;
-		}
-		r.prev = unstable ? s->committed : 0;
+	if (!(req->shard_flags & SHARD_DELETE))
+		record_set_ranges(&r, req);
+	if (!err)
 		err = write_change(st, s, req, &r);
-	}
-	*full = err == -SF_EFULL;
-	if (err)
-		return write_error(st, NULL, err);
-	reply->version = req->version;
-	return RES_OK;
+	return push_written(st, req, reply, err, full);
 }
 
 uint32_t store_push(struct store *st, const struct msg *req, struct msg *reply)

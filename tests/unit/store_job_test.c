@@ -334,6 +334,7 @@ static void a_push_that_may_be_taken_back_is_pending_and_in_the_log(void **state
 	struct disk_job *job = job_make(f, MSG_SHARD_PUSH, OID);
 	job->req->version = 15;
 	job->req->shard_flags = SHARD_REPLACE | SHARD_UNSTABLE;
+	job->req->info.activated = 7;
 	job->req->req = (struct req_id){5, 6};
 	job_run(f, job);
 	assert_int_equal(job->reply->result, RES_OK);
@@ -342,6 +343,17 @@ static void a_push_that_may_be_taken_back_is_pending_and_in_the_log(void **state
 	fixture_open(f);
 	assert_int_equal(stat_of(f, OID).version, 10);
 	assert_int_equal(stat_of(f, OID).pending, 15);
+	assert_int_equal(stat_of(f, OID).pending_stood, 7);
+	job = job_make(f, MSG_SHARD_PUSH, OID);
+	job->req->version = 15;
+	job->req->shard_flags = SHARD_UNSTABLE | SHARD_ACCEPT;
+	job->req->info.activated = 9;
+	job_run(f, job);
+	assert_int_equal(job->reply->result, RES_OK);
+	job_destroy(job);
+	fixture_crash(f);
+	fixture_open(f);
+	assert_int_equal(stat_of(f, OID).pending_stood, 9);
 	job = job_make(f, MSG_PG_QUERY, 0);
 	job_run(f, job);
 	assert_int_equal(job->reply->log_count, 2);

@@ -13,6 +13,7 @@ enum { SIZE_MAX_MODEL = 1 << 19, SHARDS_MAX = 512, PGS_MAX = 16 };
 /* One version of a shard. is_data tells written bytes from holes. */
 struct side {
 	uint64_t version;
+	uint32_t stood;
 	bool tombstone;
 	uint32_t len;
 	uint8_t *bytes, *is_data;
@@ -239,6 +240,7 @@ static uint32_t prepare(struct model *m, const struct msg *r, struct msg *reply)
 	if (!whole && !s->committed.tombstone)
 		side_copy(&s->pending, &s->committed);
 	s->pending.version = r->version;
+	s->pending.stood = version_epoch(r->version);
 	s->pending.tombstone = r->shard_flags & SHARD_DELETE;
 	if (!s->pending.tombstone)
 		side_apply(&s->pending, r);
@@ -247,30 +249,54 @@ static uint32_t prepare(struct model *m, const struct msg *r, struct msg *reply)
 	return RES_OK;
 }
 
-static uint32_t push(struct model *m, const struct msg *r)
+static void side_set(struct side *s, const struct msg *r)
+{
+	side_fini(s);
+	s->version = r->version;
+	s->stood = MAX(r->info.activated, version_epoch(r->version));
+	s->tombstone = r->shard_flags & SHARD_DELETE;
+	if (!s->tombstone)
+		side_apply(s, r);
+}
+
+static uint32_t push_unstable(struct model *m, const struct msg *r)
 {
 	struct log_entry e = {r->version, r->oid, r->req};
-	bool unstable = r->shard_flags & SHARD_UNSTABLE;
 	struct mshard *s = find(m, r);
 
 	if (s && s->committed.version >= r->version)
 		return RES_OK;
+	if (s && s->pending.version == r->version) {
+		s->pending.stood = MAX(s->pending.stood, r->info.activated);
+		return RES_OK;
+	}
+	if (r->shard_flags & SHARD_ACCEPT)
+		return RES_BASE;
+	s = get(m, r);
+	if (s->pending.version && s->pending.version == r->base)
+		commit_one(s);
+	else if (s->pending.version)
+		log_drop(get_pg(m, r), s->pending.version, r->oid);
+	side_set(&s->pending, r);
+	log_add(get_pg(m, r), &e);
+	return RES_OK;
+}
+
+static uint32_t push(struct model *m, const struct msg *r)
+{
+	struct mshard *s = find(m, r);
+
+	if (r->shard_flags & SHARD_UNSTABLE)
+		return push_unstable(m, r);
+	if (s && s->committed.version >= r->version)
+		return RES_OK;
 	if (s && s->pending.version > r->version)
 		return RES_BASE;
-	if (unstable && s && s->pending.version == r->version)
-		return RES_OK;
 	s = get(m, r);
 	if (s->pending.version && s->pending.version != r->version)
 		log_drop(get_pg(m, r), s->pending.version, r->oid);
 	side_fini(&s->pending);
-	struct side *to = unstable ? &s->pending : &s->committed;
-	side_fini(to);
-	to->version = r->version;
-	to->tombstone = r->shard_flags & SHARD_DELETE;
-	if (!to->tombstone)
-		side_apply(to, r);
-	if (unstable)
-		log_add(get_pg(m, r), &e);
+	side_set(&s->committed, r);
 	return RES_OK;
 }
 
@@ -298,6 +324,8 @@ static void entry_of(const struct mshard *s, struct shard_entry *e)
 		.shard = s->shard,
 		.version = s->committed.version,
 		.pending = s->pending.version,
+		.stood = s->committed.stood,
+		.pending_stood = s->pending.stood,
 	};
 	if (s->committed.tombstone)
 		e->flags |= ENTRY_TOMBSTONE;
@@ -513,6 +541,9 @@ bool model_replies_equal(const struct disk_job *g, const struct disk_job *w)
 			differ(g, "version", a->version, b->version);
 			return differ(g, "pending", a->pending, b->pending);
 		}
+		if (a->stood != b->stood || a->pending_stood != b->pending_stood)
+			return differ(g, "entry's stood", a->stood + a->pending_stood,
+			              b->stood + b->pending_stood);
 		if (a->size != b->size)
 			return differ(g, "entry's size", a->size, b->size);
 	}

@@ -86,6 +86,7 @@ static void random_push(struct world *w, struct msg *r, const struct shard_entry
 
 	r->version = world_below(w, 2) ? *last + 1 : MAX(e->pending, e->version) + 1;
 	*last = MAX(*last, r->version);
+	r->info.activated = 1 + (uint32_t)world_below(w, 5);
 	if (world_below(w, 5) == 0)
 		r->shard_flags = SHARD_DELETE;
 	else
@@ -94,6 +95,15 @@ static void random_push(struct world *w, struct msg *r, const struct shard_entry
 		return;
 	r->shard_flags |= SHARD_UNSTABLE;
 	r->req = (struct req_id){world_below(w, 3), prng_next(&w->p)};
+	r->base = world_below(w, 2) ? e->pending : e->version;
+	if (world_below(w, 3))
+		return;
+	/* Accepted without bytes: what is pending, mostly. */
+	if (e->pending && world_below(w, 4))
+		r->version = e->pending;
+	r->shard_flags |= SHARD_ACCEPT;
+	r->range_count = 0;
+	payload_fini(&r->payload);
 }
 
 /* Ascending versions and objects: what a log looks like, and a list of names too. */

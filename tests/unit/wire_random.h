@@ -57,6 +57,8 @@ static inline void random_lists(struct prng *p, struct msg *m)
 			.version = random_u64(p),
 			.pending = random_u64(p),
 			.size = random_u64(p),
+			.stood = random_u32(p),
+			.pending_stood = random_u32(p),
 		};
 	}
 	for (uint32_t i = 0; i < m->log_count; i++) {
@@ -187,6 +189,7 @@ static inline void msg_assert_same(const struct msg *a, const struct msg *b)
 	for (uint32_t i = 0; i < a->entry_count; i++) {
 		SAME(entries[i].oid), SAME(entries[i].shard), SAME(entries[i].flags);
 		SAME(entries[i].version), SAME(entries[i].pending), SAME(entries[i].size);
+		SAME(entries[i].stood), SAME(entries[i].pending_stood);
 	}
 	for (uint32_t i = 0; i < a->log_count; i++) {
 		SAME(log[i].version), SAME(log[i].oid);
