@@ -213,6 +213,9 @@ static void peering_done(struct node *node, struct pg *pg)
 	struct list *l;
 
 	pg->state = PG_ACTIVE;
+	free(pg->undo);
+	pg->undo = NULL;
+	pg->undo_count = pg->undo_next = 0;
 	pg->commit_durable = pg->commit;
 	list_init(&waiting);
 	list_splice(&waiting, &pg->waiting);

@@ -201,7 +201,8 @@ static bool deleted_when_clean(struct node *node, struct pg *pg, const struct fo
 static void undo_add(struct pg *pg, uint32_t member, const struct shard_entry *e, uint64_t version,
                      enum undo_kind kind)
 {
-	pg->undo = xrealloc(pg->undo, (pg->undo_count + 1) * sizeof(*pg->undo));
+	if (!(pg->undo_count & (pg->undo_count - 1))) /* room for twice as many */
+		pg->undo = xrealloc(pg->undo, MAX(1, 2 * pg->undo_count) * sizeof(*pg->undo));
 	pg->undo[pg->undo_count++] = (struct undo){
 		.member = member,
 		.shard = e->shard,
@@ -230,20 +231,34 @@ static void undo_reject(struct pg *pg, uint32_t member, const struct shard_entry
 	undo_add(pg, member, e, version, UNDO_REMOVE);
 }
 
+/* The first about that object or a later one: they come in the order of objects, and may be many. */
+static uint32_t undo_first(const struct pg *pg, uint64_t oid)
+{
+	uint32_t lo = 0, hi = pg->undo_count;
+
+	while (lo < hi) {
+		uint32_t mid = lo + (hi - lo) / 2;
+		if (pg->undo[mid].oid < oid)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo;
+}
+
 bool undo_rejected(const struct pg *pg, uint64_t version, uint64_t oid)
 {
-	for (uint32_t i = 0; i < pg->undo_count; i++)
-		if (pg->undo[i].version == version && pg->undo[i].oid == oid &&
-		    pg->undo[i].kind <= UNDO_REMOVE)
+	for (uint32_t i = undo_first(pg, oid); i < pg->undo_count && pg->undo[i].oid == oid; i++)
+		if (pg->undo[i].version == version && pg->undo[i].kind <= UNDO_REMOVE)
 			return true;
 	return false;
 }
 
 bool undo_pending_below(const struct pg *pg, uint32_t member, uint64_t version, uint64_t oid)
 {
-	for (uint32_t i = 0; i < pg->undo_count; i++)
-		if (pg->undo[i].version == version && pg->undo[i].oid == oid &&
-		    pg->undo[i].member == member && pg->undo[i].kind >= UNDO_SUPERSEDED)
+	for (uint32_t i = undo_first(pg, oid); i < pg->undo_count && pg->undo[i].oid == oid; i++)
+		if (pg->undo[i].version == version && pg->undo[i].member == member &&
+		    pg->undo[i].kind >= UNDO_SUPERSEDED)
 			return true;
 	return false;
 }
