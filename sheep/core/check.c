@@ -64,14 +64,35 @@ static void check_undecided(struct node *node, struct op *op)
 
 /* ---- Settling ---- */
 
-static void check_mark(struct node *node, struct op *op)
+/* From now on nobody reads the bad shards. hold: recovery does not push before they are dropped. */
+static void bad_mark(struct node *node, struct op *op, bool hold)
 {
 	struct pg *pg = op->pg;
-	uint64_t bad = op->failed;
 
 	for (uint32_t i = 0; i < pg->n; i++)
-		if (bad & slot_bit(i))
+		if (op->failed & slot_bit(i))
 			missing_mark_slot(node, pg, op->req->oid, op->version, i);
+	struct missing *m = missing_find(pg, op->req->oid);
+	if (m && hold) {
+		m->held = true;
+		missing_requeue(node, m);
+	}
+}
+
+static void bad_release(struct node *node, struct op *op)
+{
+	struct missing *m = missing_find(op->pg, op->req->oid);
+
+	if (m) {
+		m->held = false;
+		missing_requeue(node, m);
+	}
+}
+
+static void check_marked(struct node *node, struct op *op)
+{
+	uint64_t bad = op->failed;
+
 	if (!op->conn || !bad) {
 		check_finish(node, op, bad);
 		return;
@@ -86,8 +107,10 @@ static void removed_answer(struct node *node, struct call *call, struct msg *rep
 
 	if (reply->result == RES_OK && !(op->failed & slot_bit(call->index)))
 		op->check.repaired++;
-	if (--op->awaited == 0)
-		check_mark(node, op);
+	if (--op->awaited)
+		return;
+	bad_release(node, op);
+	check_marked(node, op);
 }
 
 /*
@@ -109,8 +132,9 @@ static void check_settle(struct node *node, struct op *op, uint64_t bad, uint64_
 	op->failed = bad;
 	op->object->known = false;
 	op->awaited = count_bits(drop);
+	bad_mark(node, op, drop);
 	if (!drop) {
-		check_mark(node, op);
+		check_marked(node, op);
 		return;
 	}
 	for (uint32_t i = 0; i < pg->n; i++) {
