@@ -38,6 +38,8 @@ enum {
 	FUTURE_MAX = 4096,  /* messages of a newer epoch kept until its map is here */
 	WAITING_MAX = 4096, /* client operations waiting for one PG to become active */
 	LIST_PAGE = 1024,
+	ROLLED_BACK_MAX = 8,
+	CLEAN_RETRY_MS = 3000,
 	RECOVERY_DEFAULT = 8,
 	RECOVERY_BUSY = 2, /* while clients are served */
 	MAX_TRIES = 5,     /* repairs before an operation gives up with RES_IO */
@@ -131,6 +133,7 @@ struct pg {
 	struct list turn;  /* node->to_list */
 	uint32_t clean_round;  /* the clean record under way */
 	uint64_t clean_commit; /* its commit point */
+	uint64_t clean_retry_at;
 	uint64_t
 		commit_durable; /* commit point that every slot has recorded, surviving a power cut */
 	uint64_t not_before;    /* an old primary may hold a lease until then */
@@ -261,7 +264,11 @@ struct peer {
 struct pg_slot {
 	uint32_t interval_start;
 	uint32_t promised; /* a primary peered in this epoch: older ones are refused */
-	uint64_t purged_by; /* id of the primary's last request to record that the PG is clean */
+	/* Ids of the primary's last activation, and last record that the PG is clean; versions that it
+	 * rolled back: what comes later with an older id, or such a version, is a late copy. */
+	uint64_t activated_by, purged_by;
+	uint64_t rolled_back[ROLLED_BACK_MAX];
+	uint32_t rolled_back_next;
 	struct scrub_times {
 		/* When the last scrub that came to its end began: done_s for people and for other
 		 * primaries; the schedule is by a clock that does not jump. 0: none is known. */

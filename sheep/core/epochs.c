@@ -171,7 +171,7 @@ static void pool_update(struct node *node, struct pool_state *p, const struct ma
 			!before || interval_differs(before, now, p->pool, i, conf->k + conf->m);
 		if (changed) {
 			slot->interval_start = now->map->epoch;
-			slot->purged_by = 0;
+			slot->activated_by = slot->purged_by = 0;
 			if (slot->pg)
 				pg_end(node, slot->pg);
 			slot->pg = NULL;

@@ -42,6 +42,7 @@ void members_free(struct pg *pg)
 
 void peering_wait(struct node *node, struct pg *pg)
 {
+	listing_drop(node, pg);
 	pg->state = PG_DOWN;
 	pg->retry_at = node->now + PEERING_RETRY_MS;
 }

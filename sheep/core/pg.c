@@ -226,7 +226,15 @@ static void clean_recorded(struct node *node, struct call *call, struct msg *rep
 {
 	struct pg *pg = call->ctx;
 
-	if (call->index != pg->clean_round || reply->result != RES_OK || --pg->awaited)
+	if (call->index != pg->clean_round)
+		return;
+	if (reply->result != RES_OK) { /* no room, say: later again */
+		pg->clean_round++;
+		pg->clean_retry_at = node->now + CLEAN_RETRY_MS;
+		pg->clean_sent = false;
+		return;
+	}
+	if (--pg->awaited)
 		return;
 	if (pg->commit_durable < pg->clean_commit) {
 		pg->commit_durable = pg->clean_commit;
@@ -268,7 +276,7 @@ static void clean_record(struct node *node, struct pg *pg)
 
 void pg_check_clean(struct node *node, struct pg *pg)
 {
-	if (!pg_is_whole(pg) || pg->clean_sent)
+	if (!pg_is_whole(pg) || pg->clean_sent || node->now < pg->clean_retry_at)
 		return;
 	pg->clean_sent = true;
 	/* Some may be above the commit point. */

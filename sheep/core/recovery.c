@@ -90,7 +90,7 @@ static void push_answer(struct node *node, struct call *call, struct msg *reply)
 		m->have &= ~bit;
 	} else {
 		m->blocked_until = node->now + BLOCKED_MS;
-		m->full = reply->result == RES_NOSPACE;
+		m->full = m->full || reply->result == RES_NOSPACE;
 	}
 	if (--op->awaited == 0)
 		recovery_end(node, op);
@@ -133,6 +133,7 @@ static void recovery_push(struct node *node, struct op *op)
 
 	op->awaited = __builtin_popcountll(m->need);
 	assert(op->awaited);
+	m->full = false;
 	for (uint32_t i = 0; i < pg->n; i++) {
 		if (!(m->need & slot_bit(i)))
 			continue;

@@ -58,12 +58,41 @@ static bool is_admitted(const struct node *node)
 	return self && self->incarnation == node->config.info.incarnation;
 }
 
-/* Once the interval's primary has declared the PG clean, what it pushed or removed before is done: a
- * copy that was delayed on its way could bring back what has been forgotten since. */
+/*
+ * A copy that was delayed on its way could bring back what has been taken back or forgotten since. Once
+ * the interval's primary has declared the PG clean, what it pushed or removed before is done; after an
+ * activation, so are older ones; and no version is prepared again once it was rolled back.
+ */
 static bool is_late_copy(const struct pg_slot *slot, const struct msg *msg)
 {
-	return (msg->type == MSG_SHARD_PUSH || msg->type == MSG_SHARD_REMOVE) &&
-	       msg->id < slot->purged_by;
+	switch (msg->type) {
+	case MSG_SHARD_PUSH:
+	case MSG_SHARD_REMOVE:
+		return msg->id < slot->purged_by;
+	case MSG_PG_ACTIVATE:
+		return (msg->flags & MSG_F_LOG) && msg->id < slot->activated_by;
+	case MSG_SHARD_PREPARE:
+		for (uint32_t i = 0; i < ROLLED_BACK_MAX; i++)
+			if (slot->rolled_back[i] == msg->version)
+				return true;
+		return false;
+	default:
+		return false;
+	}
+}
+
+/* What later copies are known by. */
+static void note_request(struct pg_slot *slot, const struct msg *msg)
+{
+	if (msg->type == MSG_PG_QUERY)
+		slot->promised = msg->epoch;
+	else if (msg->type == MSG_SHARD_ROLLBACK)
+		slot->rolled_back[slot->rolled_back_next++ % ROLLED_BACK_MAX] = msg->version;
+	if (msg->type != MSG_PG_ACTIVATE)
+		return;
+	slot->activated_by = MAX(slot->activated_by, msg->id);
+	if (msg->flags & MSG_F_PURGE)
+		slot->purged_by = MAX(slot->purged_by, msg->id);
 }
 
 void replica_handle(struct node *node, uint64_t from, bool is_client, struct msg *msg)
@@ -85,10 +114,8 @@ void replica_handle(struct node *node, uint64_t from, bool is_client, struct msg
 	/* Not STALE: should somebody still wait for it, he would repeat it with this id for ever. */
 	if (is_late_copy(slot, msg) && !is_client)
 		return replica_refuse(node, &to, msg, RES_BASE);
-	if (msg->type == MSG_PG_QUERY)
-		slot->promised = msg->epoch;
-	if (msg->type == MSG_PG_ACTIVATE && (msg->flags & MSG_F_PURGE))
-		slot->purged_by = MAX(slot->purged_by, msg->id);
+	if (!is_client)
+		note_request(slot, msg);
 	if (msg->type == MSG_SHARD_READ && (msg->length == 0 || msg->length > BUF_MAX))
 		return replica_refuse(node, &to, msg, RES_INVALID);
 

@@ -164,17 +164,22 @@ bool lost_handle(struct node *node, struct op *op, struct missing *m, bool *ret_
 	*ret_answered = false;
 	if (!m->unfound || m->running || !pg_heard_all(node, op->pg))
 		return false; /* (running: recovery still uses it, and looks again at its end) */
-	if (op->exclusive && op_replaces(op)) {
-		struct object *o = object_get(node, op->pg, m->oid);
-		o->known = true;
-		o->exists = true;
-		o->version = m->version;
-		m->req = (struct req_id){0}; /* its own write was never whole */
-		missing_free(node, m);
+	*ret_answered = true;
+	if (!op->exclusive || !op_replaces(op)) {
+		op_finish(node, op, RES_LOST);
 		return true;
 	}
-	op_finish(node, op, RES_LOST);
-	*ret_answered = true;
+	if ((uint32_t)__builtin_popcountll(op->pg->live) < pg_min_live(node, op->pg)) {
+		op_finish(node, op, RES_AGAIN); /* the write would not be taken: it stays lost */
+		return true;
+	}
+	*ret_answered = false;
+	struct object *o = object_get(node, op->pg, m->oid);
+	o->known = true;
+	o->exists = true;
+	o->version = m->version;
+	m->req = (struct req_id){0}; /* its own write was never whole */
+	missing_free(node, m);
 	return true;
 }
 
