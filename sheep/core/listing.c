@@ -201,6 +201,8 @@ static void page_answer(struct node *node, struct call *call, struct msg *page)
 	struct pg *pg = call->ctx;
 	struct member *mb = &pg->members[call->index];
 
+	if (pg->state != PG_LIST)
+		return; /* another's answer has ended this try */
 	if (page->result != RES_OK || !page_is_sound(mb, page)) {
 		peering_wait(node, pg);
 		return;
@@ -210,7 +212,7 @@ static void page_answer(struct node *node, struct call *call, struct msg *page)
 	if (page->entry_count)
 		mb->cursor = page->entries[page->entry_count - 1];
 	mb->listed = !(page->flags & MSG_F_MORE);
-	if (--pg->awaited == 0 && pg->state == PG_LIST)
+	if (--pg->awaited == 0)
 		listing_round(node, pg);
 }
 
@@ -237,12 +239,14 @@ static void names_answer(struct node *node, struct call *call, struct msg *page)
 {
 	struct pg *pg = call->ctx;
 
+	if (pg->state != PG_LIST)
+		return;
 	if (page->result != RES_OK || !answer_is_sound(pg, page)) {
 		peering_wait(node, pg);
 		return;
 	}
 	page_take(&pg->members[call->index], page);
-	if (--pg->awaited || pg->state != PG_LIST)
+	if (--pg->awaited)
 		return;
 	if (pg->named < pg->name_count) {
 		listing_names(node, pg);
