@@ -326,6 +326,10 @@ static bool comes_through(struct fire *t, uint32_t call, enum fault fault)
 {
 	struct fixture *f = t->w.f;
 
+	/* A read that failed may have cost a shard: the disk says so, and the other slots rebuild it. */
+	if (fault == FAIL_EIO && f->st && !t->pc.off && !store_failed(f->st) &&
+	    do_usage(f).checksum_errors)
+		return true;
 	/* Still in use after a fault: what is read must be right even now. */
 	if (f->st && !t->pc.off && !store_failed(f->st) && !t->wiping &&
 	    !holds_what_was_answered(t))
