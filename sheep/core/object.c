@@ -211,6 +211,11 @@ static bool op_waits_for_repair(struct node *node, struct op *op)
 	if (lost_handle(node, op, m, &answered))
 		return answered;
 	object_unlock(node, op);
+	m = missing_find(op->pg, op->req->oid);
+	if (!m) { /* whoever had the lock next has made an end of it */
+		op_start(node, op);
+		return true;
+	}
 	if (m->full && op->exclusive && !missing_is_from(m, op->req->req)) {
 		op_finish(node, op, RES_NOSPACE);
 		return true;

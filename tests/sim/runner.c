@@ -72,10 +72,13 @@ static void worker_run(struct runner *r, struct worker *wk)
 
 static void worker_start(struct runner *r, struct worker *wk)
 {
+	pid_t pid;
+
 	fflush(stdout);
-	wk->pid = fork();
-	if (wk->pid == 0)
+	pid = fork();
+	if (pid == 0)
 		worker_run(r, wk);
+	wk->pid = pid; /* by the parent only: the struct is shared */
 }
 
 static struct worker *worker_of(struct worker *workers, uint32_t count, pid_t pid)
