@@ -214,7 +214,8 @@ struct op {
 	uint64_t conn;   /* 0: recovery */
 	struct msg *req; /* the client's request */
 	uint32_t inflight_bytes;
-	struct missing *missing; /* recovery: what is rebuilt */
+	struct missing *missing; /* recovery: what is rebuilt, */
+	uint64_t rebuild;        /* and the slots whose shard is read or computed */
 
 	uint64_t version, base;
 	uint32_t awaited;

@@ -131,11 +131,17 @@ static void recovery_push(struct node *node, struct op *op)
 	struct missing *m = op->missing;
 	struct pg *pg = op->pg;
 
-	op->awaited = __builtin_popcountll(m->need);
-	assert(op->awaited);
+	/* A slot that turned out to need its shard meanwhile has its turn later. */
+	uint64_t to = m->need & (op->rebuild | m->accept);
+
 	m->full = false;
+	op->awaited = __builtin_popcountll(to);
+	if (!to) {
+		recovery_end(node, op);
+		return;
+	}
 	for (uint32_t i = 0; i < pg->n; i++) {
-		if (!(m->need & slot_bit(i)))
+		if (!(to & slot_bit(i)))
 			continue;
 		struct msg *push = pg_msg(node, pg, MSG_SHARD_PUSH);
 		push->oid = m->oid;
@@ -179,13 +185,14 @@ static void recovery_run(struct node *node, struct op *op)
 		recovery_end(node, op);
 		return;
 	}
+	op->rebuild = m->need & ~m->accept;
 	if (m->tombstone || !m->size || m->need == m->accept) {
 		recovery_push(node, op);
 		return;
 	}
 	op->plan = plan_create(recovery_read);
 	for (uint32_t i = 0; i < pg->n; i++)
-		if (m->need & ~m->accept & slot_bit(i))
+		if (op->rebuild & slot_bit(i))
 			plan_add_shard(pg, m, op->plan, i, 0, m->size);
 	if (plan_seal(pg, m, op->plan))
 		plan_run(node, op);
