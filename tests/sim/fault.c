@@ -228,10 +228,23 @@ static void clones_part(struct world *w, struct sim_node *n)
 	}
 }
 
-void faults_heal(struct world *w, struct fault_plan *plan)
+static void recovery_ask_on(struct world *w)
 {
 	Sf__AdminRequest on = SF__ADMIN_REQUEST__INIT;
 
+	on.verb = SF__ADMIN_REQUEST__VERB__RECOVERY;
+	on.enable = true;
+	fault_ask(w, &on);
+}
+
+void faults_stay_healed(struct world *w)
+{
+	if (sim_member_map(w)->flags & MAP_RECOVERY_DISABLED)
+		recovery_ask_on(w);
+}
+
+void faults_heal(struct world *w, struct fault_plan *plan)
+{
 	world_trace(w, "healed");
 	plan->over = true;
 	w->profile.reset_ppm = w->profile.silent_ppm = w->profile.slow_ppm = 0;
@@ -242,7 +255,5 @@ void faults_heal(struct world *w, struct fault_plan *plan)
 		if (w->nodes[i]->state == NODE_OFF)
 			sim_node_start(w, i);
 	}
-	on.verb = SF__ADMIN_REQUEST__VERB__RECOVERY;
-	on.enable = true;
-	fault_ask(w, &on);
+	recovery_ask_on(w);
 }

@@ -3,6 +3,7 @@
 #define SF_SIM_FAULT_H
 
 #include "lib/base/prng.h"
+#include "tests/sim/sim_disk.h"
 #include "tests/sim/stats.h"
 #include "tests/sim/world.h"
 
@@ -50,6 +51,8 @@ void faults_add_network(struct world *w, struct fault_plan *plan, enum sim_fault
 void faults_set_network(struct world *w, const struct fault_plan *plan);
 
 void faults_start(struct world *w, struct fault_plan *plan);
+/* An operator looks whether a change asked for before the healing came only after it. */
+void faults_stay_healed(struct world *w);
 /* Ends them all: links healed, losses off, nodes back (but those lost for good). */
 void faults_heal(struct world *w, struct fault_plan *plan);
 
@@ -70,6 +73,8 @@ void fault_ask(struct world *w, void *request);
 
 /* ---- The budget (fault_budget.c) ---- */
 
+/* It is, or will be, lost to its node: an error that is to come counts from the start. */
+bool budget_is_counted(const struct sim_disk *d);
 /* Node or disk may go now (disk UINT32_MAX: the whole node). */
 bool budget_loss(struct world *w, struct fault_plan *plan, uint32_t node, uint32_t disk);
 /* A disk may begin to lie about what it has. Nobody else is away and everything is whole. */

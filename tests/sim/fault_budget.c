@@ -19,12 +19,30 @@ static bool all_whole(struct world *w)
 	return sim_nodes_at_rest(w) && check_clean(w, why) == 0 && check_sound(w, why) == 0;
 }
 
+bool budget_is_counted(const struct sim_disk *d)
+{
+	return d->failed || d->taken_out || d->eio_reads || d->eio_writes;
+}
+
+/* A copy of a disk in another node: whenever that node starts, it may be taken for the disk. */
+static bool copies_about(const struct world *w)
+{
+	for (uint32_t i = 0; i < w->node_count; i++)
+		for (uint32_t d = 0; d < w->nodes[i]->info.disk_count; d++)
+			for (uint32_t j = 0; j < i; j++)
+				if (w->nodes[i]->state != NODE_GONE &&
+				    w->nodes[j]->state != NODE_GONE &&
+				    sim_node_has_disk(w->nodes[j], w->nodes[i]->disks[d].id))
+					return true;
+	return false;
+}
+
 static uint32_t usable_disks(const struct sim_node *n, uint32_t without)
 {
 	uint32_t count = 0;
 
 	for (uint32_t i = 0; i < n->info.disk_count; i++)
-		count += i != without && !n->disks[i].failed && !n->disks[i].taken_out;
+		count += i != without && !budget_is_counted(&n->disks[i]);
 	return n->state == NODE_GONE ? 0 : count;
 }
 
@@ -74,7 +92,7 @@ bool budget_loss(struct world *w, struct fault_plan *plan, uint32_t node, uint32
 
 bool budget_lie(struct world *w, struct fault_plan *plan)
 {
-	if (!plan->losses_left || sim_net_any_cut(w) || !all_whole(w))
+	if (!plan->losses_left || sim_net_any_cut(w) || copies_about(w) || !all_whole(w))
 		return false;
 	plan->losses_left--;
 	plan->hurt = plan->lying = true;
@@ -93,8 +111,11 @@ bool budget_rot(struct world *w, struct fault_plan *plan, uint32_t pool, uint64_
 
 bool budget_away(struct world *w, struct fault_plan *plan)
 {
-	if (plan->lying && !all_whole(w))
+	bool copies = copies_about(w);
+
+	if ((plan->lying || copies) && !all_whole(w))
 		return false;
-	plan->lying = false;
+	plan->lying = copies;
+	plan->hurt = plan->hurt || copies;
 	return true;
 }

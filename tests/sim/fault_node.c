@@ -77,12 +77,6 @@ static bool lose(struct world *w, struct fault_plan *plan, struct fault *f)
 	return true;
 }
 
-/* As lost to its node, by the budget: it has to stay there. */
-static bool is_counted(const struct sim_disk *d)
-{
-	return d->failed || d->taken_out || d->eio_reads || d->eio_writes;
-}
-
 static bool swap_disks(struct world *w, struct fault *f)
 {
 	uint32_t a = draw_below(w, w->node_count), b = draw_below(w, w->node_count), i, j;
@@ -92,8 +86,8 @@ static bool swap_disks(struct world *w, struct fault *f)
 		return false;
 	i = draw_below(w, x->info.disk_count);
 	j = draw_below(w, y->info.disk_count);
-	if (is_counted(&x->disks[i]) || is_counted(&y->disks[j]))
-		return false;
+	if (budget_is_counted(&x->disks[i]) || budget_is_counted(&y->disks[j]))
+		return false; /* lost to its node: it has to stay there */
 	if (sim_node_is_running(w, a))
 		sim_node_crash(w, a);
 	if (sim_node_is_running(w, b))

@@ -116,6 +116,7 @@ static bool run_until_clean(struct scenario *s, uint32_t limit_s, const char *ph
 
 	while (!w->failed && w->now_us < start + limit_s * SIM_SECOND) {
 		run_poll(w, POLL_MS);
+		faults_stay_healed(w);
 		/* Twice in a row: nothing is about to begin. */
 		calm = work_over(w->workload) && clients_idle(w) && sim_nodes_at_rest(w) &&
 		                       !check_clean(w, why)
