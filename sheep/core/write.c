@@ -153,17 +153,14 @@ static void rollback_answer(struct node *node, struct call *call, struct msg *re
 		write_failed(node, op);
 }
 
+/* At every slot, those that refused too: a late copy of the request might find them willing. */
 static void write_rollback(struct node *node, struct op *op)
 {
 	struct pg *pg = op->pg;
 
-	op->awaited = __builtin_popcountll(op->prepared);
-	if (!op->awaited) {
-		write_failed(node, op);
-		return;
-	}
+	op->awaited = __builtin_popcountll(pg->live);
 	for (uint32_t i = 0; i < pg->n; i++) {
-		if (!(op->prepared & slot_bit(i)))
+		if (!(pg->live & slot_bit(i)))
 			continue;
 		struct msg *m = pg_msg(node, pg, MSG_SHARD_ROLLBACK);
 		m->oid = op->req->oid;
