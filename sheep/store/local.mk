@@ -32,6 +32,12 @@ tests_unit_store_job_test_SOURCES = tests/unit/store_job_test.c \
 tests_unit_store_job_test_LDADD = $(store_test_LIBS)
 TAP_TESTS += tests/unit/store_job_test
 
+check_PROGRAMS += tests/unit/store_push_test
+tests_unit_store_push_test_SOURCES = tests/unit/store_push_test.c \
+	tests/unit/store_fixture.c tests/unit/store_fixture.h
+tests_unit_store_push_test_LDADD = $(store_test_LIBS)
+TAP_TESTS += tests/unit/store_push_test
+
 check_PROGRAMS += tests/unit/store_open_test
 tests_unit_store_open_test_SOURCES = tests/unit/store_open_test.c \
 	tests/unit/store_fixture.c tests/unit/store_fixture.h

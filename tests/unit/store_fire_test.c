@@ -98,18 +98,14 @@ static bool went_well(const struct fire *t, struct disk_job **jobs)
 }
 
 /* A batch that was not answered as a sound disk would stays under way. */
-static void run_batch(struct fire *t, uint32_t count)
+static void run_jobs(struct fire *t, struct disk_job **jobs, uint32_t count)
 {
 	struct world *w = &t->w;
-	struct disk_job *jobs[WORLD_JOBS];
 	struct list list;
 
-	if (in_trouble(t))
-		return;
 	list_init(&list);
 	t->jobs = count;
 	for (uint32_t i = 0; i < count; i++) {
-		jobs[i] = world_job(w);
 		t->twins[i] = world_job_twin(jobs[i]);
 		list_push(&list, &jobs[i]->link);
 	}
@@ -125,6 +121,30 @@ static void run_batch(struct fire *t, uint32_t count)
 	}
 	if (fine)
 		batch_forget(t);
+}
+
+static void run_batch(struct fire *t, uint32_t count)
+{
+	struct disk_job *jobs[WORLD_JOBS];
+
+	if (in_trouble(t))
+		return;
+	for (uint32_t i = 0; i < count; i++)
+		jobs[i] = world_job(&t->w);
+	run_jobs(t, jobs, count);
+}
+
+/* Commit points need not survive: after a restart the disk is told them again. */
+static void tell_commits(struct fire *t)
+{
+	struct disk_job *jobs[WORLD_PGS];
+
+	for (uint32_t pg = 0; pg < WORLD_PGS; pg++) {
+		jobs[pg] = job_make(t->w.f, MSG_PG_COMMIT, 0);
+		jobs[pg]->req->pg = pg;
+		jobs[pg]->req->commit = t->w.commit[pg];
+	}
+	run_jobs(t, jobs, WORLD_PGS);
 }
 
 static void run_batches(struct fire *t, const char *phase, uint32_t count)
@@ -143,6 +163,14 @@ static bool come_up(struct fire *t, const char *phase)
 	t->phase = phase;
 	f->opt.path = t->disk;
 	return !store_open(&f->opt, &f->st, text);
+}
+
+static bool come_back(struct fire *t, const char *phase)
+{
+	if (!come_up(t, phase))
+		return false;
+	tell_commits(t);
+	return true;
 }
 
 static void go_down(struct fire *t)
@@ -223,7 +251,7 @@ static void live(struct fire *t)
 	if (in_trouble(t))
 		return;
 	go_down(t);
-	if (!come_up(t, "replay"))
+	if (!come_back(t, "replay"))
 		return;
 	run_batches(t, "write", 3);
 	if (in_trouble(t))
@@ -234,14 +262,14 @@ static void live(struct fire *t)
 	if (t->pc.off)
 		return;
 	damage_superblock(t);
-	if (!come_up(t, "superblock repair"))
+	if (!come_back(t, "superblock repair"))
 		return;
 	run_batches(t, "write", 3);
 	if (in_trouble(t))
 		return;
 	go_down(t);
 	drop_index(t);
-	if (!come_up(t, "index rebuild"))
+	if (!come_back(t, "index rebuild"))
 		return;
 	run_batches(t, "write", 3);
 	wipe(t);
@@ -326,8 +354,10 @@ static bool comes_through(struct fire *t, uint32_t call, enum fault fault)
 {
 	struct fixture *f = t->w.f;
 
-	/* A read that failed may have cost a shard: the disk says so, and the other slots rebuild it. */
-	if (fault == FAIL_EIO && f->st && !t->pc.off && !store_failed(f->st) &&
+	/* A read that failed or was short may have cost a shard: the disk says so, and the other
+	 * slots rebuild it. */
+	bool read_failed = fault == FAIL_EIO || fault == FAIL_SHORT;
+	if (read_failed && f->st && !t->pc.off && !store_failed(f->st) &&
 	    do_usage(f).checksum_errors)
 		return true;
 	/* Still in use after a fault: what is read must be right even now. */
@@ -370,7 +400,7 @@ static void begin(struct fire *t, uint64_t seed)
 	t->pc.seen = on_call;
 	t->pc.seen_arg = t;
 	t->w.m = model_create();
-	prng_init(&t->w.p, 7);
+	prng_init(&t->w.p, 3);
 	memset(t->w.version, 0, sizeof(t->w.version));
 	memset(t->w.commit, 0, sizeof(t->w.commit));
 	f->now_ms = 1000;

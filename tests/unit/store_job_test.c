@@ -324,51 +324,6 @@ static void activation_makes_the_log_what_counts_but_keeps_what_is_not_decided(v
 	job_destroy(job);
 }
 
-static void a_push_that_may_be_taken_back_is_pending_and_in_the_log(void **state)
-{
-	struct fixture *f = *state;
-
-	fixture_open(f);
-	do_prepare(f, OID, 10, 0, 0, 0, 0, 4096, 'a');
-	do_prepare(f, OID, 11, 10, 0, 0, 0, 4096, 'b');
-	struct disk_job *job = job_make(f, MSG_SHARD_PUSH, OID);
-	job->req->version = 15;
-	job->req->shard_flags = SHARD_REPLACE | SHARD_UNSTABLE;
-	job->req->info.activated = 7;
-	job->req->req = (struct req_id){5, 6};
-	job_run(f, job);
-	assert_int_equal(job->reply->result, RES_OK);
-	job_destroy(job);
-	fixture_crash(f);
-	fixture_open(f);
-	assert_int_equal(stat_of(f, OID).version, 10);
-	assert_int_equal(stat_of(f, OID).pending, 15);
-	assert_int_equal(stat_of(f, OID).pending_stood, 7);
-	job = job_make(f, MSG_SHARD_PUSH, OID);
-	job->req->version = 15;
-	job->req->shard_flags = SHARD_UNSTABLE | SHARD_ACCEPT;
-	job->req->info.activated = 9;
-	job_run(f, job);
-	assert_int_equal(job->reply->result, RES_OK);
-	job_destroy(job);
-	fixture_crash(f);
-	fixture_open(f);
-	assert_int_equal(stat_of(f, OID).pending_stood, 9);
-	job = job_make(f, MSG_PG_QUERY, 0);
-	job_run(f, job);
-	assert_int_equal(job->reply->log_count, 2);
-	assert_int_equal(job->reply->log[0].version, 10);
-	assert_int_equal(job->reply->log[1].version, 15);
-	assert_int_equal(job->reply->log[1].req.seq, 6);
-	job_destroy(job);
-	job = job_make(f, MSG_SHARD_ROLLBACK, OID);
-	job->req->version = 15;
-	job_run(f, job);
-	job_destroy(job);
-	assert_int_equal(stat_of(f, OID).version, 10);
-	assert_int_equal(stat_of(f, OID).pending, 0);
-}
-
 static void activate_with_purge_drops_committed_tombstones_up_to_the_commit_point(void **state)
 {
 	struct fixture *f = *state;
@@ -484,7 +439,6 @@ int main(void)
 		T(list_pages_through_a_pg_in_order),
 		T(query_tells_info_and_the_last_changes),
 		T(activation_makes_the_log_what_counts_but_keeps_what_is_not_decided),
-		T(a_push_that_may_be_taken_back_is_pending_and_in_the_log),
 		T(activate_with_purge_drops_committed_tombstones_up_to_the_commit_point),
 		T(drop_removes_strays_or_everything),
 		T(malformed_requests_are_refused),

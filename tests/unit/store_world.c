@@ -62,6 +62,8 @@ static struct disk_job *random_prepare(struct world *w)
 	struct shard_entry e = entry_now(w, job);
 	uint32_t kind = (uint32_t)world_below(w, 12);
 
+	if (world_below(w, 60) == 0) /* a new interval, rarely */
+		w->version[r->pg] += version_make(1, 0);
 	r->version = ++w->version[r->pg];
 	r->base = e.pending ? e.pending : e.version;
 	r->commit = w->commit[r->pg];
@@ -95,7 +97,8 @@ static void random_push(struct world *w, struct msg *r, const struct shard_entry
 		return;
 	r->shard_flags |= SHARD_UNSTABLE;
 	r->req = (struct req_id){world_below(w, 3), prng_next(&w->p)};
-	r->base = world_below(w, 2) ? e->pending : e->version;
+	uint64_t bases[] = {e->pending, e->pending, e->version, world_below(w, *last + 1)};
+	r->base = bases[world_below(w, 4)];
 	if (world_below(w, 3))
 		return;
 	/* Accepted without bytes: what is pending, mostly. */
