@@ -131,7 +131,6 @@ enum map_event_type {
 	MAP_EV_LOST,      /* disks: given up; none of them may be up */
 	MAP_EV_MIN_LIVE,  /* min_live_extra */
 	MAP_EV_SCRUB,     /* scrub_interval_s (0: unchanged), scrub_now */
-	MAP_EV_ANEW,      /* nothing but the epoch: PGs that miss something look again */
 };
 struct map_event {
 	enum map_event_type type;

@@ -306,8 +306,6 @@ static bool change_by_type(struct map *next, const struct map_event *event)
 		return change_min_live(next, event);
 	case MAP_EV_SCRUB:
 		return change_scrub(next, event);
-	case MAP_EV_ANEW:
-		return true;
 	}
 	assert(!"unknown map event");
 	return false;

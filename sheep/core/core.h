@@ -40,7 +40,6 @@ enum {
 	LIST_PAGE = 1024,
 	ROLLED_BACK_MAX = 8,
 	CLEAN_RETRY_MS = 3000,
-	ANEW_MS = 10000, /* pause before peering is asked for again; ever longer, if that repeats */
 	RECOVERY_DEFAULT = 8,
 	RECOVERY_BUSY = 2, /* while clients are served */
 	MAX_TRIES = 5,     /* repairs before an operation gives up with RES_IO */
@@ -324,8 +323,6 @@ struct node {
 	uint64_t rejoin_at, rejoin_delay_ms;
 	bool proposing;
 	uint64_t proposed_ms;
-	uint32_t anew_epoch; /* what peering found in it has to be decided anew: by a later one */
-	uint64_t anew_at, anew_pause_ms;
 	struct list admin; /* struct admin_wait */
 
 	uint64_t next_call;
@@ -440,8 +437,6 @@ struct missing *missing_add(struct node *node, struct pg *pg, uint64_t oid, uint
 void missing_requeue(struct node *node, struct missing *m);
 /* This very request wrote the version that is not stable yet: it cannot be told that it failed. */
 bool missing_is_from(const struct missing *m, struct req_id req);
-/* It stood, and turned out to be damaged: peering is to decide again. */
-bool missing_is_in_doubt(const struct missing *m);
 /* Enough slots have it: no longer held back, nor the commit point because of it. */
 void missing_stable(struct node *node, struct missing *m);
 void missing_free(struct node *node, struct missing *m);
@@ -550,8 +545,6 @@ void recovery_start(struct node *node, struct missing *m);
 void membership_tick(struct node *node);
 void membership_take_live(struct node *node, const struct node_info *live, uint32_t count);
 void membership_heard(struct node *node, uint64_t peer);
-/* Proposes a new epoch, so that PGs which miss something peer again; seldom, if that does not help. */
-void membership_peer_anew(struct node *node);
 void membership_map_changed(struct node *node);
 /* Until when a node that was dropped, but may be alive, could still hold a lease. */
 uint64_t membership_lease_barrier(const struct node *node);

@@ -210,25 +210,6 @@ static bool peer_is_gone(const struct node *node, const struct peer *p, uint64_t
 	return node->now >= p->heard_ms + SUSPECT_MS + delay && hears_most(node);
 }
 
-void membership_peer_anew(struct node *node)
-{
-	node->anew_epoch = node->map->epoch;
-}
-
-static bool propose_anew(struct node *node)
-{
-	struct map_event anew = {.type = MAP_EV_ANEW};
-
-	if (node->anew_epoch != node->map->epoch || node->now < node->anew_at)
-		return false;
-	if (node->now > node->anew_at + 60 * (uint64_t)ANEW_MS)
-		node->anew_pause_ms = 0; /* that was long ago */
-	node->anew_pause_ms = MIN(MAX(node->anew_pause_ms * 2, (uint64_t)ANEW_MS),
-	                          60 * (uint64_t)ANEW_MS);
-	node->anew_at = node->now + node->anew_pause_ms;
-	return propose_event(node, &anew);
-}
-
 static bool propose_about_peers(struct node *node)
 {
 	uint64_t delay = rank_delay(node);
@@ -289,8 +270,7 @@ void membership_tick(struct node *node)
 			node_exit(node, 0, "left the cluster");
 		return;
 	}
-	if (propose_self(node) || propose_failed_disk(node) || admin_next_event(node) ||
-	    propose_anew(node))
+	if (propose_self(node) || propose_failed_disk(node) || admin_next_event(node))
 		return;
 	propose_about_peers(node);
 }
