@@ -11,20 +11,16 @@
  * libsheepfold: volumes in a Sheepfold cluster.
  *
  * A struct sf_cluster is one connection to a cluster: it keeps the map, talks straight to the
- * primaries, retries
- * across node failures and epoch changes, and owns one I/O thread. All functions may be called
- * from any thread.
- * Synchronous calls wait; asynchronous ones return at once and call back from the I/O thread (a
- * callback must
- * not block and must not make synchronous calls; it may start asynchronous ones).
+ * primaries, retries across node failures and epoch changes, and owns one I/O thread. All
+ * functions may be called from any thread. Synchronous calls wait; asynchronous ones return at
+ * once and call back from the I/O thread (a callback must not block and must not make
+ * synchronous calls; it may start asynchronous ones).
  *
  * Results: 0 or a count, or a negative errno: -ENOENT no such volume, -EEXIST exists already,
- * -ENOSPC cluster is full,
- * -EINVAL bad argument, -EIO the data cannot be read (damaged beyond its redundancy), -ENOTCONN
- * no daemon can be
- * reached, -ENODEV not formatted, -ETIMEDOUT the cluster did not serve within
- * options.timeout_ms, -ECANCELED closed.
- * sf_error() gives the sentence behind the last failure of this cluster in this thread.
+ * -ENOSPC cluster is full, -EINVAL bad argument, -EIO the data cannot be read (damaged beyond
+ * its redundancy), -ENOTCONN no daemon can be reached, -ENODEV not formatted, -ETIMEDOUT the
+ * cluster did not serve within options.timeout_ms, -ECANCELED closed. sf_error() gives the
+ * sentence behind the last failure of this cluster in this thread.
  */
 
 struct sf_cluster;
@@ -121,8 +117,7 @@ void sf_discard_async(struct sf_volume *volume, uint64_t len, uint64_t offset, s
 void sf_flush_async(struct sf_volume *volume, sf_callback done, void *arg);
 
 /* Verifies every object: all shards readable, of one version, parity in keeping with the data.
- * repair: rebuilds
- * what is damaged, missing or stale. progress may be NULL. */
+ * repair: rebuilds what is damaged, missing or stale. progress may be NULL. */
 struct sf_check_result {
 	uint64_t objects, shards;
 	uint64_t missing, damaged, stale; /* shards found so */
@@ -216,9 +211,8 @@ int sf_format(struct sf_cluster *cluster, const struct sf_format_options *option
 int sf_shutdown(struct sf_cluster *cluster);
 int sf_set_recovery(struct sf_cluster *cluster, bool enabled);
 int sf_set_grace(struct sf_cluster *cluster, uint32_t grace_ms);
-/* Writes go on while k + extra parts of an object are alive. 1 unless told otherwise; 0: with none
- * to
- * spare, so that one more disk that dies then loses what was just written. */
+/* Writes go on while k + extra parts of an object are alive. 1 unless told otherwise; 0: with
+ * none to spare, so that one more disk that dies then loses what was just written. */
 int sf_set_min_live(struct sf_cluster *cluster, uint32_t extra);
 /* How often every object is verified: seconds, or SF_SCRUB_NEVER. */
 int sf_scrub_set_interval(struct sf_cluster *cluster, uint32_t interval_s);
@@ -266,12 +260,11 @@ struct sf_troubles {
 int sf_troubles_get(struct sf_cluster *cluster, struct sf_troubles **ret);
 void sf_troubles_free(struct sf_troubles *troubles); /* NULL is fine */
 /*
- * Gives up disks that are not up, for good: nothing waits for what they hold any more, and they are
- * never used again
- * (emptied, a disk is a new one). Placement groups that waited for them serve again from what is
- * left: changes that only these disks had are undone; objects of which too few parts are left are
- * lost.
- * epoch: of the list that was looked at; -EPERM when the cluster has changed since.
+ * Gives up disks that are not up, for good: nothing waits for what they hold any more, and they
+ * are never used again (emptied, a disk is a new one). Placement groups that waited for them
+ * serve again from what is left: changes that only these disks had are undone; objects of which
+ * too few parts are left are lost. epoch: of the list that was looked at; -EPERM when the
+ * cluster has changed since.
  */
 int sf_give_up(struct sf_cluster *cluster, uint32_t epoch, const uint64_t *disks, uint32_t count);
 

@@ -7,16 +7,16 @@
 #include <stdint.h>
 
 /*
- * Payload memory: reference-counted buffers, 4 KiB aligned, from a pool that
- * reuses them, because fresh pages cost more than the copy into them.
+ * Payload memory: reference-counted buffers, 4 KiB aligned, from a pool that reuses them,
+ * because fresh pages cost more than the copy into them.
  *
- * Data travels with its checksums: a buffer may carry the CRC32C of each of its
- * 64 KiB blocks (the last block may be short). Whoever verified or computed
- * them (client, frame decoder, store) sets them once; everyone later reuses
- * them, so that a byte keeps one checksum from the client to the platter.
+ * Data travels with its checksums: a buffer may carry the CRC32C of each of its 64 KiB blocks
+ * (the last block may be short). Whoever verified or computed them (client, frame decoder,
+ * store) sets them once; everyone later reuses them, so that a byte keeps one checksum from the
+ * client to the platter.
  *
- * A pool and its buffers belong to one thread (the reactor). A disk job may
- * read or fill a buffer it was handed; it never takes or drops a reference.
+ * A pool and its buffers belong to one thread (the reactor). A disk job may read or fill a
+ * buffer it was handed; it never takes or drops a reference.
  */
 enum { BUF_ALIGN = 4096, CRC_BLOCK = 65536, BUF_MAX = 16 << 20 };
 
@@ -68,9 +68,9 @@ struct slice slice_make(struct buf *buf, uint32_t off, uint32_t len);
 struct slice slice_cut(const struct slice *s, uint32_t off, uint32_t len);
 void slice_drop(struct slice *s); /* drops the reference, zeroes *s */
 
-/* The slice's block checksums as they stand in the buffer, or NULL when the
- * slice does not start on a block, ends inside one that goes on, or the
- * buffer is not sealed. Valid as long as the buffer. */
+/* The slice's block checksums as they stand in the buffer, or NULL when the slice does not
+ * start on a block, ends inside one that goes on, or the buffer is not sealed. Valid as long as
+ * the buffer. */
 const uint32_t *slice_crcs(const struct slice *s);
 
 /* A payload: slices read one after another. */

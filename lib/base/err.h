@@ -3,9 +3,9 @@
 #define SF_BASE_ERR_H
 
 /*
- * Errors inside Sheepfold are 0 or negative: errno values as they are
- * (-EIO), own codes from -1000 from the one table below. The result codes on
- * the wire are a separate enum (lib/wire/msg.h).
+ * Errors inside Sheepfold are 0 or negative: errno values as they are (-EIO), own codes from
+ * -1000 from the one table below. The result codes on the wire are a separate enum
+ * (lib/wire/msg.h).
  */
 #define SF_ERR_TABLE(X)                                                                            \
 	X(SF_ECORRUPT, 1000, "stored data does not match its checksum")                            \

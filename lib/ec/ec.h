@@ -13,8 +13,7 @@
  * Pure functions; a code is immutable once made and may be used from several threads.
  *
  * An object of 2^shift bytes is cut into k contiguous parts of ec_part_size(); the last may be
- * short or
- * empty and counts as zeros beyond. Parity byte b belongs to byte b of each part.
+ * short or empty and counts as zeros beyond. Parity byte b belongs to byte b of each part.
  */
 struct ec_code;
 

@@ -23,8 +23,8 @@
  *    24      header, then one CRC32C per 64 KiB of payload, then the payload
  *
  * So that a receiver knows all lengths from 24 bytes, can place the payload straight into an
- * aligned
- * buffer, and verifies it block by block; the checksums it verified stay with the buffer (buf.h).
+ * aligned buffer, and verifies it block by block; the checksums it verified stay with the
+ * buffer (buf.h).
  */
 enum {
 	FRAME_FIXED_LEN = 24,
@@ -50,11 +50,9 @@ void frame_encode(const struct msg *m, uint8_t **ret_head, uint32_t *ret_len);
 int frame_peek(const uint8_t fixed[FRAME_FIXED_LEN], struct frame_sizes *ret);
 
 /* Decodes a frame of which everything in front of the payload is in head (FRAME_FIXED_LEN +
- * header + 4 * crc_count
- * bytes) and the payload in `payload` (NULL when payload_len is 0; len set). Verifies all
- * checksums and seals the buffer.
- * On success takes over the payload's reference. -SF_ECORRUPT, -SF_EFORMAT: nothing taken,
- * nothing written. */
+ * header + 4 * crc_count bytes) and the payload in `payload` (NULL when payload_len is 0; len
+ * set). Verifies all checksums and seals the buffer. On success takes over the payload's
+ * reference. -SF_ECORRUPT, -SF_EFORMAT: nothing taken, nothing written. */
 int frame_decode(const uint8_t *head, size_t head_len, struct buf *payload, struct msg *ret);
 
 #endif

@@ -11,8 +11,7 @@
 
 /*
  * Private to lib/wire: a message's fields as the protobuf Header, and what stands around it in
- * front
- * of the payload.
+ * front of the payload.
  */
 
 /* Checks the fixed part, and the length and the checksum of everything in front of the payload.
@@ -29,8 +28,7 @@ uint8_t *header_pack(const struct msg *m, uint32_t room_before, uint32_t room_af
                      uint32_t *ret_header_len);
 
 /* Fills *ret (overwritten; payload empty). -SF_EFORMAT when it is not a header or breaks a
- * limit; *ret
- * untouched then. Memory is bounded by len plus a few MiB whatever the bytes say. */
+ * limit; *ret untouched then. Memory is bounded by len plus a few MiB whatever the bytes say. */
 int header_unpack(const uint8_t *data, uint32_t len, uint32_t payload_len, struct msg *ret);
 
 #endif

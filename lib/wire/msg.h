@@ -12,13 +12,11 @@
  * lib/wire/codec.h turns it into bytes and back; nobody else knows the bytes.
  *
  * The conversation. A connection opens with HELLO both ways (protocol versions, cluster, who
- * speaks).
- * After that every request carries an id chosen by the sender; the reply repeats type and id and
- * sets
- * `reply`. Replies may come in any order. Requests marked (one-way) have no reply.
- * Every request that touches a placement group carries the sender's epoch. A receiver with a
- * newer map
- * answers RES_STALE and its epoch; one with an older map fetches the missing maps first.
+ * speaks). After that every request carries an id chosen by the sender; the reply repeats type
+ * and id and sets `reply`. Replies may come in any order. Requests marked (one-way) have no
+ * reply. Every request that touches a placement group carries the sender's epoch. A receiver
+ * with a newer map answers RES_STALE and its epoch; one with an older map fetches the missing
+ * maps first.
  *
  * Fields not listed for a type are zero and cost nothing on the wire.
  */

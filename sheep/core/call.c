@@ -4,8 +4,8 @@
  * Calls: requests to the holder of a shard, which may be one of our own disks or another node's.
  *
  * Every request that is called here can be repeated without harm (disk_job.h), so a lost
- * connection or a
- * missing answer just sends it again, until the answer comes or a new interval cancels the call.
+ * connection or a missing answer just sends it again, until the answer comes or a new interval
+ * cancels the call.
  */
 #include <assert.h>
 #include <stdlib.h>

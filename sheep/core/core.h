@@ -11,12 +11,10 @@
  *   then clean)
  *
  * An interval is a run of epochs in which the PG's slots, their being up and their nodes'
- * incarnations stay
- * the same. A new interval ends everything that was under way: calls are cancelled, client
- * operations are
- * answered RES_AGAIN (the client repeats them with the same request id), and peering finds out
- * what took
- * effect. No state of the old interval is carried over.
+ * incarnations stay the same. A new interval ends everything that was under way: calls are
+ * cancelled, client operations are answered RES_AGAIN (the client repeats them with the same
+ * request id), and peering finds out what took effect. No state of the old interval is carried
+ * over.
  */
 
 #include "lib/base/htab.h"

@@ -6,8 +6,7 @@
 
 /*
  * What a store does for each request. Two implementations keep this contract: sheep/store on
- * real disks
- * and the simulated disk of tests/sim.
+ * real disks and the simulated disk of tests/sim.
  *
  * A shard is named by (pool, pg, oid, shard). The store keeps for it
  *   committed   a version, tombstone or content (bytes; holes read as zeros), and
@@ -20,9 +19,8 @@
  * oid, req), by version. info.floor is at least the version of every entry that gave way. info.suspect
  * is set when a shard is marked damaged.
  *
- * "Durable" below means: before the reply, it survives a power cut. All else may be lost in one,
- * back to
- * the last durable state, but never in part.
+ * "Durable" below means: before the reply, it survives a power cut. All else may be lost in
+ * one, back to the last durable state, but never in part.
  *
  * MSG_SHARD_PREPARE (durable)
  *   1. Everything pending in this PG with version <= req->commit becomes committed. (Likewise in

@@ -147,8 +147,7 @@ static bool pg_has_unfound(const struct pg *pg)
 }
 
 /* The slots are the same, but an earlier holder that peering or recovery counts on is gone, or
- * one that
- * peering waits for may be back. */
+ * one that peering waits for may be back. */
 static bool pg_sources_changed(const struct pg *pg, const struct map *map)
 {
 	if (pg->state == PG_DOWN || pg_has_unfound(pg))

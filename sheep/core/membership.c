@@ -4,13 +4,12 @@
  * Who is a member: what the live set, the map and our own pings say, and what we propose about it.
  *
  * Each condition is proposed by the lowest live node first, by the next ones a little later, so
- * that there
- * is little noise; the register lets exactly one proposal win. A node joins by proposing itself.
+ * that there is little noise; the register lets exactly one proposal win. A node joins by
+ * proposing itself.
  *
  * Being in the live set does not prove that data can flow: every node pings every other. One
- * that stays silent while
- * most others are heard is reported, and so dropped from the map. It comes back by proposing
- * itself again.
+ * that stays silent while most others are heard is reported, and so dropped from the map. It
+ * comes back by proposing itself again.
  */
 #include <stdlib.h>
 #include <string.h>

@@ -13,10 +13,9 @@
 
 /*
  * A node is a value. node_step takes one event and appends effects; whoever drives it
- * (sheep/loop in the
- * daemon, tests/sim in the simulator) carries the effects out and brings their results back as
- * events.
- * The core has no socket, file, thread, clock, global or random source; time comes with the event.
+ * (sheep/loop in the daemon, tests/sim in the simulator) carries the effects out and brings
+ * their results back as events. The core has no socket, file, thread, clock, global or random
+ * source; time comes with the event.
  *
  * What the driver promises:
  * - EV_MAP delivers every epoch in order, without gaps, from `config.first_epoch` of the
@@ -33,11 +32,9 @@ struct node;
 struct effects;
 
 /* A request carried out by one store: `req` is one of MSG_SHARD_*, MSG_PG_* or DISK_USAGE;
- * sheep/core/disk_job.h says
- * what each does. The store fills `reply` (made by the core, type and id set; for SHARD_READ its
- * payload holds one
- * buffer of req->length bytes to fill). The core owns the job before and after; the store in
- * between. */
+ * sheep/core/disk_job.h says what each does. The store fills `reply` (made by the core, type
+ * and id set; for SHARD_READ its payload holds one buffer of req->length bytes to fill). The
+ * core owns the job before and after; the store in between. */
 struct disk_usage {
 	uint64_t size_bytes, used_bytes, live_bytes, avail_bytes;
 	uint64_t shards, checksum_errors;
@@ -146,8 +143,7 @@ struct node_config {
 
 struct node *node_create(const struct node_config *config);
 /* Frees everything, also what was under way and the jobs that are still out: the driver must
- * have stopped
- * working on these, and forgets them. */
+ * have stopped working on these, and forgets them. */
 void node_destroy(struct node *node); /* NULL is fine */
 
 /* The one entry. Appends to effects, which the caller carries out in order. */

@@ -141,10 +141,8 @@ static void object_unlock(struct node *node, struct op *op)
 }
 
 /* A final answer to a change is remembered, also when nothing changed: a copy of the request
- * that was delayed on its
- * way must not take effect after the client has moved on. (One delayed into the next interval
- * carries an older
- * epoch and is refused.) */
+ * that was delayed on its way must not take effect after the client has moved on. (One delayed
+ * into the next interval carries an older epoch and is refused.) */
 static void op_remember(struct op *op, const struct msg *reply)
 {
 	struct log_entry e = {op->version, op->req->oid, op->req->req};

@@ -250,10 +250,9 @@ static void clean_recorded(struct node *node, struct call *call, struct msg *rep
 }
 
 /*
- * Two rounds. Every slot first records the commit point, so that no delete up to it can be taken
- * for one that was
- * never acknowledged; only then may slots forget tombstones, some earlier than others, and
- * record that all is clean.
+ * Two rounds. Every slot first records the commit point, so that no delete up to it can be
+ * taken for one that was never acknowledged; only then may slots forget tombstones, some
+ * earlier than others, and record that all is clean.
  */
 static void clean_record(struct node *node, struct pg *pg)
 {

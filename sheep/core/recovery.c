@@ -2,11 +2,9 @@
 
 /*
  * Rebuilding shards. Driven by each PG's primary, most endangered objects first, a bounded
- * number at once, fewer while
- * clients are served. One recovery reads k shards (or the lost shard itself where an earlier
- * holder still has it),
- * decodes all that is lost together and pushes each to its slot. The object stays readable;
- * writers wait for it.
+ * number at once, fewer while clients are served. One recovery reads k shards (or the lost
+ * shard itself where an earlier holder still has it), decodes all that is lost together and
+ * pushes each to its slot. The object stays readable; writers wait for it.
  */
 #include <assert.h>
 #include <stdlib.h>

@@ -4,10 +4,8 @@
  * The holder's side: a primary asks, one of our disks answers.
  *
  * The promise of peering lives here: once our map has a newer interval of a PG, requests of an
- * older
- * one are refused. Since PG_QUERY of epoch e is only answered with a map of at least e, whoever
- * was queried
- * can no longer be used by an older primary.
+ * older one are refused. Since PG_QUERY of epoch e is only answered with a map of at least e,
+ * whoever was queried can no longer be used by an older primary.
  */
 #include "lib/base/math.h"
 #include "sheep/core/core.h"

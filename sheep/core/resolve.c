@@ -401,10 +401,9 @@ static void resolve_object(struct node *node, struct pg *pg, const struct found 
 		return;
 	pg->max_version = MAX(pg->max_version, v.version);
 	note_pending_beside(pg, f, &v);
-	/* What a read returns must outlive this interval: a version that nobody is known to have
-	 * seen acknowledged is
-	 * shown only from enough slots, or another set of few slots could decide against it
-	 * later. */
+	/* What a read returns must outlive this interval: a version that nobody is known to
+	 * have seen acknowledged is shown only from enough slots, or another set of few slots
+	 * could decide against it later. */
 	bool held =
 		!v.committed && (uint32_t)__builtin_popcountll(pg->live) < pg_min_live(node, pg);
 	if (!v.tombstone)

@@ -2,9 +2,8 @@
 
 /*
  * Data that a disk still has of PGs it is no slot of any more, because it was away when the PG
- * became clean: looked
- * for PG by PG after each change of the map, and reported to the primary, which has it dropped
- * once it is not needed.
+ * became clean: looked for PG by PG after each change of the map, and reported to the primary,
+ * which has it dropped once it is not needed.
  */
 #include "lib/base/mem.h"
 #include "sheep/core/core.h"

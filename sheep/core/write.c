@@ -11,10 +11,8 @@
  *   write_answer     all durable: the client is answered, the commit point moves
  *
  * What can fail: a slot refuses (no space, damaged old bytes, another base version): all others
- * are rolled
- * back, then the client hears "no space", or the slot's shard is rebuilt and the write starts
- * over. A slot that
- * never answers ends in a new interval, and peering decides.
+ * are rolled back, then the client hears "no space", or the slot's shard is rebuilt and the
+ * write starts over. A slot that never answers ends in a new interval, and peering decides.
  */
 #include <assert.h>
 #include <stdlib.h>

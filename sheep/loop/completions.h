@@ -10,9 +10,8 @@
 #include "lib/base/list.h"
 
 /*
- * The one way back from other threads to the reactor: lists of finished jobs under one lock, and
- * one wake-up for as
- * many as gather before the reactor looks.
+ * The one way back from other threads to the reactor: lists of finished jobs under one lock,
+ * and one wake-up for as many as gather before the reactor looks.
  */
 struct completions {
 	pthread_mutex_t lock;

@@ -186,8 +186,7 @@ static bool run_disks(struct daemon *d)
 }
 
 /* Just before the loop waits: everything this round gave rise to leaves together. What leaves
- * may let in more (a client
- * that was held back), whose steps then find `unsent` started again. */
+ * may let in more (a client that was held back), whose steps then find `unsent` started again. */
 static void daemon_before_wait(struct ev_loop *loop, ev_prepare *w, int revents)
 {
 	struct daemon *d = w->data;

@@ -9,10 +9,9 @@
 #include "lib/place/map.h"
 
 /*
- * The daemon: one reactor that owns the node, the network and the membership driver, and carries
- * out what the
- * node asks for. Everything in it runs on the calling thread but the disk threads and the
- * compute pool.
+ * The daemon: one reactor that owns the node, the network and the membership driver, and
+ * carries out what the node asks for. Everything in it runs on the calling thread but the disk
+ * threads and the compute pool.
  */
 enum { DAEMON_TEXT_LEN = 768 };
 

@@ -9,8 +9,8 @@ struct store;
 
 /*
  * A thread per disk, so that a slow or dying one stalls nobody else. It takes all that is
- * waiting as one batch (group
- * commit); with nothing waiting it gives the store time for its background work.
+ * waiting as one batch (group commit); with nothing waiting it gives the store time for its
+ * background work.
  *
  * Owner of every field below the line: the thread, between start and stop. What crosses: the
  * queue, under its lock.

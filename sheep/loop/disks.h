@@ -13,8 +13,8 @@
 struct disks;
 
 /* Opens (or makes) every store of the options, and fills in info's disks and cluster. A fresh
- * disk of a node that belongs
- * to a cluster becomes that cluster's. One line in text on failure; nothing is left open then. */
+ * disk of a node that belongs to a cluster becomes that cluster's. One line in text on failure;
+ * nothing is left open then. */
 int disks_open(const struct daemon_options *options, struct node_info *info,
                struct completions *completions, struct disks **ret, char text[DAEMON_TEXT_LEN]);
 /* Carries out what threads were given, closes the stores. NULL is fine. */

@@ -11,8 +11,7 @@ struct ev_loop;
 
 /*
  * A membership driver: a live set, a register for the map, and quorum. No more. Drivers run in
- * the reactor; callbacks come from
- * its event loop, never from inside a call below.
+ * the reactor; callbacks come from its event loop, never from inside a call below.
  */
 struct member_callbacks {
 	void *arg;

@@ -12,18 +12,15 @@
 struct ev_loop;
 
 /*
- * Listener, connections, back-pressure. One TCP connection per direction between two nodes: what
- * a node sends (requests
- * and replies alike) goes over the connection it opened itself; clients get replies on their own
- * connection.
+ * Listener, connections, back-pressure. One TCP connection per direction between two nodes:
+ * what a node sends (requests and replies alike) goes over the connection it opened itself;
+ * clients get replies on their own connection.
  *
  * Bounds (struct net_limits): connections; bytes queued towards a client that does not read (it
- * is no longer read
- * from, then closed after stall_ms); requests and bytes of a client under way; bytes of all
- * clients under way (all
- * clients are no longer read from until it falls); time for HELLO and for a frame begun to be
- * completed.
- * A malformed frame closes its connection with a log line.
+ * is no longer read from, then closed after stall_ms); requests and bytes of a client under
+ * way; bytes of all clients under way (all clients are no longer read from until it falls);
+ * time for HELLO and for a frame begun to be completed. A malformed frame closes its connection
+ * with a log line.
  */
 struct net;
 

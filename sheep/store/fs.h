@@ -10,10 +10,9 @@
 
 /*
  * Every file system call of the store's log and superblock goes through this table, so that a
- * test can count the calls,
- * fail any of them, or cut the power between two. LMDB makes its own calls; its transactions are
- * a derived index.
- * All return 0 or a result, or a negative errno. `arg` is the table's own state.
+ * test can count the calls, fail any of them, or cut the power between two. LMDB makes its own
+ * calls; its transactions are a derived index. All return 0 or a result, or a negative errno.
+ * `arg` is the table's own state.
  */
 struct fs_ops {
 	void *arg;

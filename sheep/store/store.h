@@ -42,9 +42,8 @@ struct store_identity {
 };
 
 /* Opens or makes the store, replays the tail, rebuilds the index if it must. -SF_EINUSE,
- * -SF_EFOREIGN, -SF_EFORMAT, -SF_ECORRUPT,
- * -ENOSPC, errno; text (if not NULL) then holds one line that says what was wrong and what to
- * do. */
+ * -SF_EFOREIGN, -SF_EFORMAT, -SF_ECORRUPT, -ENOSPC, errno; text (if not NULL) then holds one
+ * line that says what was wrong and what to do. */
 enum { STORE_TEXT_LEN = 512 };
 int store_open(const struct store_options *options, struct store **ret, char text[STORE_TEXT_LEN]);
 /* Makes everything durable and the index current. NULL is fine. */
@@ -59,17 +58,15 @@ uint64_t store_size_bytes(const struct store *store);
 int store_adopt(struct store *store, uint64_t cluster);
 
 /* Carries out a batch: every job's reply is filled (disk_job.h), then everything durable is
- * durable, with one sequential write and one
- * fdatasync for all of them (group commit). Jobs take effect in list order. After a failed write or
- * fdatasync the store is dead: this and all later durable requests answer RES_IO, and
- * store_failed() says so. */
+ * durable, with one sequential write and one fdatasync for all of them (group commit). Jobs
+ * take effect in list order. After a failed write or fdatasync the store is dead: this and all
+ * later durable requests answer RES_IO, and store_failed() says so. */
 void store_execute(struct store *store, struct list *jobs /* of struct disk_job.link */);
 bool store_failed(const struct store *store);
 
 /* Background work in small slices, called when the disk thread has nothing else to do: index
- * checkpoint, compaction,
- * removal of dead segments. Returns true when there is more to do now; otherwise *wait_ms says
- * when to come again. */
+ * checkpoint, compaction, removal of dead segments. Returns true when there is more to do now;
+ * otherwise *wait_ms says when to come again. */
 bool store_idle(struct store *store, uint64_t now_ms, uint32_t *wait_ms);
 
 #endif
