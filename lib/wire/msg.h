@@ -27,7 +27,9 @@
 	X(MSG_GET_MAP, 3)        /* offset = epoch wanted, 0 = current; reply: blob = map */       \
 	/* client to primary; object requests: epoch pool oid */                                   \
 	X(MSG_OBJ_READ, 10)      /* offset length; reply: payload, or none and MSG_F_ZEROS */      \
-	X(MSG_OBJ_WRITE, 11)     /* offset payload req [MSG_F_EXCL: RES_EXISTS if there] */        \
+	X(MSG_OBJ_WRITE, 11)     /* offset payload req [MSG_F_EXCL: RES_EXISTS if there]           \
+	                            [MSG_F_IF base: RES_CHANGED unless at version base, 0 = absent; \
+	                            ZERO and DELETE too; the reply has the version] */             \
 	X(MSG_OBJ_ZERO, 12)      /* offset length req: the range reads as zeros afterwards */      \
 	X(MSG_OBJ_DELETE, 13)    /* req; deleting what is absent succeeds */                       \
 	X(MSG_OBJ_STAT, 14)      /* reply: length = end of data, version; RES_NOENT */             \
@@ -78,7 +80,8 @@ const char *msg_type_name(enum msg_type type); /* "?" when unknown */
 	X(RES_NOT_FORMATTED, 11, "the cluster is not formatted yet")                               \
 	X(RES_DENIED, 12, "refused")                                                               \
 	X(RES_CORRUPT, 13, "the stored shard is damaged")                                          \
-	X(RES_LOST, 14, "the object is lost: too few of its parts are left")
+	X(RES_LOST, 14, "the object is lost: too few of its parts are left")                       \
+	X(RES_CHANGED, 15, "the object has changed")
 
 enum wire_result {
 #define X(name, code, text) name = code,
@@ -96,6 +99,7 @@ enum msg_flags {
 	MSG_F_PURGE = 1 << 6,  /* PG_ACTIVATE: every slot has every delete up to info.commit, durably: forget them */
 	MSG_F_ABSENT = 1 << 5, /* OBJ_READ reply: the object does not exist (with ZEROS) */
 	MSG_F_LOG = 1 << 7,    /* PG_ACTIVATE: the log is what counts, other entries are void */
+	MSG_F_IF = 1 << 8,     /* OBJ_WRITE, ZERO, DELETE: only if the object is at version `base` */
 };
 
 /* What a prepared or pushed change does to a shard. */

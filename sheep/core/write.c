@@ -347,6 +347,23 @@ static void write_build(struct node *node, struct op *op)
 	}
 }
 
+/* The condition of a compare-and-swap. The answer to a refusal says what stands there. */
+static bool write_is_refused(struct node *node, struct op *op)
+{
+	uint64_t stands = op->object->exists ? op->object->version : 0;
+
+	if ((op->req->flags & MSG_F_EXCL) && op->object->exists) {
+		op_finish(node, op, RES_EXISTS);
+		return true;
+	}
+	if (!(op->req->flags & MSG_F_IF) || op->req->base == stands)
+		return false;
+	struct msg *reply = msg_create_reply(op->req, RES_CHANGED);
+	reply->version = stands;
+	op_finish_reply(node, op, reply);
+	return true;
+}
+
 void write_run(struct node *node, struct op *op)
 {
 	struct pg *pg = op->pg;
@@ -357,10 +374,8 @@ void write_run(struct node *node, struct op *op)
 		op_finish(node, op, before->result);
 		return;
 	}
-	if ((op->req->flags & MSG_F_EXCL) && op->object->exists) {
-		op_finish(node, op, RES_EXISTS);
+	if (write_is_refused(node, op))
 		return;
-	}
 	if (op->req->type != MSG_OBJ_WRITE && !op->object->exists) {
 		op_finish(node, op, RES_OK);
 		return;

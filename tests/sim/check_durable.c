@@ -15,7 +15,7 @@ static bool op_covers(const struct op_record *op, uint32_t object, uint32_t cell
 
 static uint64_t op_leaves(const struct op_record *op)
 {
-	return op->type == OP_WRITE || op->type == OP_CREATE ? op->stamp : 0;
+	return op->stamp;
 }
 
 /* Whether an acknowledged operation on the cell began after `moment` and ended before the read

@@ -137,6 +137,38 @@ static void linear_refuses_an_exclusive_create_that_wins_twice(void **state)
 	history_fini(&h);
 }
 
+static void linear_refuses_a_swap_of_a_version_that_is_gone(void **state)
+{
+	struct history h = {0};
+
+	add(&h, OP_WRITE, 1, 2, 7)->version = 11;
+	add(&h, OP_SWAP, 3, 4, 8)->expect = 11;
+	h.v[1].version = 12;
+	add(&h, OP_SWAP, 5, 6, 9)->expect = 11;
+	h.v[2].refused = true;
+	assert_int_equal(check_linear(&h, 0, 2, why), 0);
+	h.v[2].refused = false;
+	assert_int_equal(check_linear(&h, 0, 2, why), -1);
+	h.v[2].expect = 12;
+	assert_int_equal(check_linear(&h, 0, 2, why), 0);
+	h.v[2].refused = true;
+	assert_int_equal(check_linear(&h, 0, 2, why), -1);
+	history_fini(&h);
+}
+
+static void linear_refuses_a_read_of_another_version(void **state)
+{
+	struct history h = {0};
+
+	add(&h, OP_WRITE, 1, 2, 7)->version = 11;
+	add_read(&h, 3, 4, 7, 7);
+	h.v[1].found = 11;
+	assert_int_equal(check_linear(&h, 0, 2, why), 0);
+	h.v[1].found = 10;
+	assert_int_equal(check_linear(&h, 0, 2, why), -1);
+	history_fini(&h);
+}
+
 static void linear_refuses_bytes_that_nobody_wrote(void **state)
 {
 	struct history h = {0};
@@ -296,6 +328,8 @@ int main(void)
 		cmocka_unit_test(linear_lets_an_unanswered_write_take_effect_late_or_never),
 		cmocka_unit_test(linear_refuses_a_deleted_object_that_comes_back),
 		cmocka_unit_test(linear_refuses_an_exclusive_create_that_wins_twice),
+		cmocka_unit_test(linear_refuses_a_swap_of_a_version_that_is_gone),
+		cmocka_unit_test(linear_refuses_a_read_of_another_version),
 		cmocka_unit_test(linear_refuses_bytes_that_nobody_wrote),
 		cmocka_unit_test(linear_tells_the_first_stamp_from_no_object),
 		cmocka_unit_test(durable_finds_a_lost_acknowledged_write),

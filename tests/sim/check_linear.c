@@ -20,6 +20,8 @@ enum { STEPS_MAX = 3000000 };
 
 struct object_state {
 	bool exists;
+	bool vague; /* its version is not known: a change without an answer made it */
+	uint64_t version;
 	uint64_t cell[MAX_CELLS];
 };
 
@@ -52,6 +54,43 @@ struct search {
 	uint64_t steps;
 };
 
+static void state_change(struct object_state *s, const struct op_record *op)
+{
+	s->version = op->version;
+	s->vague = op->version == 0;
+}
+
+/* A read says what the version is, unless it is known: then it must be that. */
+static bool state_read(struct object_state *s, const struct op_record *op)
+{
+	for (uint32_t i = 0; i < op->count; i++)
+		if (s->cell[op->first + i] != op->seen[i])
+			return false;
+	if (op->absent || !op->found || !s->exists)
+		return op->absent != s->exists;
+	if (!s->vague && s->version != op->found)
+		return false;
+	s->version = op->found;
+	s->vague = false;
+	return true;
+}
+
+static bool state_swap(struct object_state *s, const struct op_record *op)
+{
+	bool vague = s->exists && s->vague;
+	bool holds = op->expect == (s->exists ? s->version : 0);
+
+	if (op->refused || (op->ended == OP_OPEN && !holds && !vague))
+		return !holds || vague;
+	if (!holds && !vague)
+		return false;
+	s->exists = true;
+	for (uint32_t i = 0; i < op->count; i++)
+		s->cell[op->first + i] = op->stamp;
+	state_change(s, op);
+	return true;
+}
+
 static bool state_apply(struct object_state *s, const struct op_record *op)
 {
 	bool open = op->ended == OP_OPEN;
@@ -60,12 +99,7 @@ static bool state_apply(struct object_state *s, const struct op_record *op)
 		return true;
 	switch (op->type) {
 	case OP_READ:
-		if (open)
-			return true;
-		for (uint32_t i = 0; i < op->count; i++)
-			if (s->cell[op->first + i] != op->seen[i])
-				return false;
-		return op->absent != s->exists;
+		return open || state_read(s, op);
 	case OP_STAT:
 		return open || op->absent != s->exists;
 	case OP_CHECK:
@@ -79,8 +113,13 @@ static bool state_apply(struct object_state *s, const struct op_record *op)
 		s->exists = true;
 		for (uint32_t i = 0; i < op->count; i++)
 			s->cell[op->first + i] = op->stamp;
+		state_change(s, op);
 		return true;
+	case OP_SWAP:
+		return state_swap(s, op);
 	case OP_ZERO:
+		if (s->exists)
+			state_change(s, op);
 		for (uint32_t i = 0; i < op->count; i++)
 			s->cell[op->first + i] = 0;
 		return true;
@@ -99,7 +138,9 @@ static bool op_is_delete(const struct search *f, const struct op_record *op)
 
 static uint64_t state_hash(const struct search *f)
 {
-	uint64_t h = hash64(f->state.exists + 1000);
+	uint64_t h = hash64(f->state.exists + 2 * f->state.vague + 1000);
+
+	h = hash64(h + hash64(f->state.version));
 
 	for (uint32_t i = 0; i < f->cell_count; i++)
 		h = hash64(h + hash64(f->state.cell[i] + i));

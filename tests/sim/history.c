@@ -27,11 +27,13 @@ void history_fini(struct history *h)
 void op_record_text(const struct op_record *op, char text[OP_TEXT_LEN])
 {
 	static const char *const name[] = {"read", "write",  "create", "zero",
-	                                   "delete", "stat", "check", "list"};
+	                                   "delete", "stat", "check", "list", "swap"};
 	int n = snprintf(text, OP_TEXT_LEN, "client %u %s object %u cells %u+%u", op->client,
 	                 name[op->type], op->object, op->first, op->count);
 
-	if (op->type == OP_WRITE || op->type == OP_CREATE)
+	if (op->type == OP_SWAP)
+		n += snprintf(text + n, OP_TEXT_LEN - n, " of %" PRIx64, op->expect);
+	if (op->stamp)
 		n += snprintf(text + n, OP_TEXT_LEN - n, " stamp %" PRIu64, op->stamp);
 	if (op->ended == OP_OPEN)
 		n += snprintf(text + n, OP_TEXT_LEN - n, " [%" PRIu64 ", open)", op->began);
@@ -41,7 +43,7 @@ void op_record_text(const struct op_record *op, char text[OP_TEXT_LEN])
 	if (op->failed)
 		n += snprintf(text + n, OP_TEXT_LEN - n, " no space");
 	if (op->refused)
-		n += snprintf(text + n, OP_TEXT_LEN - n, " exists");
+		n += snprintf(text + n, OP_TEXT_LEN - n, op->type == OP_SWAP ? " changed" : " exists");
 	if (op->absent)
 		n += snprintf(text + n, OP_TEXT_LEN - n, " absent");
 	if (op->type != OP_READ || op->ended == OP_OPEN)

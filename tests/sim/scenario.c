@@ -84,6 +84,7 @@ static bool run_safety(struct scenario *s)
 	uint64_t limit = w->now_us + SAFETY_LIMIT_S * SIM_SECOND;
 
 	workload_create(w, sim_member_map(w), s->objects);
+	w->workload->swaps = s->options->swaps;
 	load = w->workload;
 	load->ops_left = s->ops;
 	load->pause_max_us =

@@ -32,6 +32,7 @@ struct sim_client {
 	uint64_t turn; /* a timer set for an older turn is void */
 	uint32_t tries;
 	uint32_t last_result;
+	uint64_t seen[SIM_MAX_OBJECTS]; /* the version of each that it heard of last */
 };
 
 struct client_timer {
@@ -142,7 +143,7 @@ static enum msg_type op_msg_type(const struct op_record *op)
 	static const enum msg_type type[] = {
 		[OP_READ] = MSG_OBJ_READ, [OP_WRITE] = MSG_OBJ_WRITE,   [OP_CREATE] = MSG_OBJ_WRITE,
 		[OP_ZERO] = MSG_OBJ_ZERO, [OP_DELETE] = MSG_OBJ_DELETE, [OP_STAT] = MSG_OBJ_STAT,
-		[OP_CHECK] = MSG_OBJ_CHECK, [OP_LIST] = MSG_OBJ_LIST,
+		[OP_CHECK] = MSG_OBJ_CHECK, [OP_LIST] = MSG_OBJ_LIST,   [OP_SWAP] = MSG_OBJ_WRITE,
 	};
 
 	return type[op->type];
@@ -177,6 +178,10 @@ static struct msg *op_msg(struct world *w, struct sim_client *c, const struct op
 		m->length = bytes;
 	if (op->type == OP_CREATE)
 		m->flags = MSG_F_EXCL;
+	if (op->type == OP_SWAP) {
+		m->flags = MSG_F_IF;
+		m->base = op->expect;
+	}
 	if (op->stamp) {
 		struct buf *b = buf_get(w->pool, bytes);
 		struct slice s = {b, 0, bytes};
@@ -219,6 +224,8 @@ static void op_ask(struct world *w, struct sim_client *c)
 static void op_begin(struct world *w, struct sim_client *c)
 {
 	c->op = workload_begin(w, c->index);
+	if (c->op != NO_OP)
+		w->workload->history.v[c->op].expect = c->seen[w->workload->history.v[c->op].object];
 	c->tries = 0;
 	c->req.seq++;
 	c->first_id = c->next_id + 1;
@@ -288,6 +295,7 @@ static void read_take(struct world *w, struct op_record *op, const struct msg *m
 	uint8_t *data;
 
 	op->absent = m->flags & MSG_F_ABSENT;
+	op->found = m->version;
 	if (m->flags & MSG_F_ZEROS)
 		return; /* all seen[] are 0 */
 	if (payload_len(&m->payload) != bytes) {
@@ -310,11 +318,14 @@ static void op_end(struct world *w, struct sim_client *c, uint32_t node, const s
 	 * take effect. */
 	bool unsure = m->result == RES_NOSPACE && c->tries;
 	op->failed = m->result == RES_NOSPACE && !unsure;
-	op->refused = m->result == RES_EXISTS;
+	op->refused = m->result == RES_EXISTS || m->result == RES_CHANGED;
 	op->node = node;
 	if (m->result == RES_OK && (op->type == OP_WRITE || op->type == OP_CREATE ||
-	                            op->type == OP_ZERO || op->type == OP_DELETE))
+	                            op->type == OP_ZERO || op->type == OP_DELETE ||
+	                            op->type == OP_SWAP))
 		op->version = m->version;
+	if (m->type == MSG_OBJ_READ || m->type == MSG_OBJ_WRITE)
+		c->seen[op->object] = m->version;
 	op->absent |= m->result == RES_NOENT;
 	w->moment++;
 	op->ended = unsure ? OP_OPEN : w->moment;
@@ -339,6 +350,8 @@ static bool op_answer_final(struct world *w, const struct op_record *op, const s
 		return true;
 	case RES_EXISTS:
 		return op->type == OP_CREATE;
+	case RES_CHANGED:
+		return op->type == OP_SWAP;
 	case RES_NOENT:
 		return op->type == OP_STAT;
 	case RES_NOSPACE:

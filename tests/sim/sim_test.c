@@ -16,12 +16,13 @@
 /* With SF_QUICK (sanitizers): a tenth. */
 enum { SEEDS = 2000, SEEDS_QUICK = 200 };
 
-static uint64_t seeds_fail(uint64_t first, uint64_t last, uint64_t salt, uint64_t dropped)
+static uint64_t seeds_fail(uint64_t first, uint64_t last, uint64_t salt, uint64_t dropped,
+                           bool swaps)
 {
 	static struct runner r;
 
 	r = (struct runner){
-		.options = {.salt = salt, .dropped = dropped},
+		.options = {.salt = salt, .dropped = dropped, .swaps = swaps},
 		.first = first,
 		.last = last,
 		.jobs = runner_jobs(),
@@ -33,7 +34,13 @@ static uint64_t seeds_fail(uint64_t first, uint64_t last, uint64_t salt, uint64_
 
 static void seeds_keep_every_promise(void **state)
 {
-	assert_int_equal(seeds_fail(1, getenv("SF_QUICK") ? SEEDS_QUICK : SEEDS, 0, 0), 0);
+	assert_int_equal(seeds_fail(1, getenv("SF_QUICK") ? SEEDS_QUICK : SEEDS, 0, 0, false), 0);
+}
+
+static void compare_and_swap_is_linearizable_too(void **state)
+{
+	assert_int_equal(seeds_fail(1, (getenv("SF_QUICK") ? SEEDS_QUICK : SEEDS) / 10, 0, 0, true),
+	                 0);
 }
 
 /* Lines of "seed salt drop why"; # begins a comment. */
@@ -53,7 +60,7 @@ static void seeds_that_once_failed_keep_every_promise(void **state)
 
 		if (line[0] != '#' &&
 		    sscanf(line, "%" SCNu64 " %" SCNu64 " %" SCNx64, &seed, &salt, &dropped) == 3)
-			failed += seeds_fail(seed, seed, salt, dropped);
+			failed += seeds_fail(seed, seed, salt, dropped, false);
 	}
 	fclose(f);
 	assert_int_equal(failed, 0);
@@ -122,6 +129,7 @@ int main(void)
 		cmocka_unit_test(what_is_dropped_does_not_happen),
 		cmocka_unit_test(seeds_that_once_failed_keep_every_promise),
 		cmocka_unit_test(seeds_keep_every_promise),
+		cmocka_unit_test(compare_and_swap_is_linearizable_too),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -80,7 +80,7 @@ static enum op_type type_draw(struct world *w, uint32_t client)
 	if (draw_chance(w, w->workload->check_ppm))
 		return draw_below(w, 3) ? OP_CHECK : OP_LIST;
 	if (r < 38)
-		return OP_WRITE;
+		return w->workload->swaps && draw_below(w, 2) ? OP_SWAP : OP_WRITE;
 	if (r < 76)
 		return OP_READ;
 	if (r < 83)
@@ -141,7 +141,9 @@ uint32_t workload_begin(struct world *w, uint32_t client)
 	op->client = client;
 	op->pool = load->objects[op->object].pool;
 	op->pg = load->objects[op->object].pg;
-	op->stamp = op->type == OP_WRITE || op->type == OP_CREATE ? ++load->last_stamp : 0;
+	op->stamp = op->type == OP_WRITE || op->type == OP_CREATE || op->type == OP_SWAP
+	                    ? ++load->last_stamp
+	                    : 0;
 	op->began = ++w->moment;
 	return load->history.count - 1;
 }

@@ -30,6 +30,7 @@ struct workload {
 	bool final;          /* the final reads are under way */
 	bool scrub;          /* before them: every object is checked and repaired */
 	uint32_t check_ppm;  /* operations that check an object or list a PG */
+	bool swaps;          /* half of the writes are compare-and-swap */
 	struct history history;
 };
 
