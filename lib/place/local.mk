@@ -16,6 +16,7 @@ lib_place_libplace_a_SOURCES = \
 
 place_tests = tests/unit/place_codec_test \
 	tests/unit/place_format_test \
+	tests/unit/place_leave_test \
 	tests/unit/place_map_test \
 	tests/unit/place_movement_test \
 	tests/unit/place_placement_test
@@ -29,6 +30,9 @@ tests_unit_place_codec_test_LDADD = $(place_test_libs)
 
 tests_unit_place_format_test_SOURCES = tests/unit/place_maps.h tests/unit/place_format_test.c
 tests_unit_place_format_test_LDADD = $(place_test_libs)
+
+tests_unit_place_leave_test_SOURCES = tests/unit/place_maps.h tests/unit/place_leave_test.c
+tests_unit_place_leave_test_LDADD = $(place_test_libs)
 
 tests_unit_place_map_test_SOURCES = tests/unit/place_maps.h tests/unit/place_map_test.c
 tests_unit_place_map_test_LDADD = $(place_test_libs)

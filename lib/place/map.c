@@ -127,7 +127,8 @@ bool map_disk_usable(const struct map *map, const struct map_disk *disk)
 {
 	const struct map_node *node = map_find_node(map, disk->node);
 
-	return node && !(node->flags & (NODE_OUT | NODE_GATEWAY)) && !(disk->flags & DISK_FAILED);
+	return node && !(node->flags & (NODE_OUT | NODE_GATEWAY | NODE_DRAIN)) &&
+	       !(disk->flags & (DISK_FAILED | DISK_LEAVING));
 }
 
 /* Opens a gap for one item at index `at`; returns the array, which may have moved. */
@@ -170,6 +171,33 @@ struct map_pool *map_put_pool(struct map *map, const struct map_pool *pool)
 	return &map->pools[i];
 }
 
+void map_remove(struct map *map, bool (*node_goes)(const struct map *, const struct map_node *),
+                bool (*disk_goes)(const struct map *, const struct map_disk *))
+{
+	uint32_t nodes = 0, disks = 0, overrides = 0;
+	bool *gone = xcalloc(map->node_count + 1, sizeof(*gone));
+
+	/* Each is asked about the map as it was. */
+	for (uint32_t i = 0; i < map->node_count; i++)
+		gone[i] = node_goes(map, &map->nodes[i]);
+	for (uint32_t i = 0; i < map->disk_count; i++) {
+		struct map_disk disk = map->disks[i];
+
+		if (!disk_goes(map, &disk))
+			map->disks[disks++] = disk;
+	}
+	for (uint32_t i = 0; i < map->node_count; i++)
+		if (!gone[i])
+			map->nodes[nodes++] = map->nodes[i];
+	map->disk_count = disks;
+	map->node_count = nodes;
+	for (uint32_t i = 0; i < map->override_count; i++)
+		if (map_find_disk(map, map->overrides[i].disk))
+			map->overrides[overrides++] = map->overrides[i];
+	map->override_count = overrides;
+	free(gone);
+}
+
 bool map_redundancy_valid(uint32_t k, uint32_t m)
 {
 	if (k < 1 || k > MAX_DATA || m > MAX_PARITY || k + m > MAX_SHARDS)
@@ -184,7 +212,8 @@ bool map_object_shift_valid(uint32_t shift)
 
 static bool nodes_valid(const struct map *map)
 {
-	const uint32_t known = NODE_UP | NODE_OUT | NODE_GATEWAY | NODE_LEFT;
+	const uint32_t known = NODE_UP | NODE_OUT | NODE_GATEWAY | NODE_LEFT | NODE_DRAIN |
+	                       NODE_MAINTENANCE;
 	uint64_t last = 0;
 
 	if (map->node_count > MAP_MAX_NODES)
@@ -212,7 +241,9 @@ static bool disks_valid(const struct map *map)
 	for (uint32_t i = 0; i < map->disk_count; i++) {
 		const struct map_disk *disk = &map->disks[i];
 
-		if (disk->id <= last || (disk->flags & ~(uint32_t)(DISK_FAILED | DISK_LOST)))
+		const uint32_t known = DISK_FAILED | DISK_LOST | DISK_LEAVING;
+
+		if (disk->id <= last || (disk->flags & ~known))
 			return false;
 		if ((disk->flags & DISK_LOST) && !(disk->flags & DISK_FAILED))
 			return false;

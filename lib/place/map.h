@@ -22,6 +22,10 @@ enum node_flags {
 	NODE_OUT = 1 << 1,     /* its disks take part in no placement */
 	NODE_GATEWAY = 1 << 2, /* stores nothing */
 	NODE_LEFT = 1 << 3,    /* went down in order */
+	/* Its disks hold no slot, but serve as sources while it is up: it is being emptied. Down, it
+	 * leaves the map as soon as nobody needs it. */
+	NODE_DRAIN = 1 << 4,
+	NODE_MAINTENANCE = 1 << 5, /* down does not become out */
 };
 struct map_node {
 	uint64_t id;          /* random, kept in the node's META directory */
@@ -38,6 +42,9 @@ enum disk_flags {
 	/* Given up by an operator (with FAILED, for good): nobody waits for what it holds, and it
 	 * is never heard again; emptied it is another disk. */
 	DISK_LOST = 1 << 1,
+	/* Being unplugged: holds no slot, serves as a source unless it has failed, and leaves the map
+	 * as soon as nobody needs it. */
+	DISK_LEAVING = 1 << 2,
 };
 struct map_disk {
 	uint64_t id; /* random, in the disk's superblock */
@@ -93,6 +100,14 @@ const struct map_disk *map_find_disk(const struct map *map, uint64_t id);
 const struct map_pool *map_find_pool(const struct map *map, uint32_t id);
 /* Whether I/O can be sent to the disk: its node is up and it has not failed. */
 bool map_disk_up(const struct map *map, const struct map_disk *disk);
+/* Whether the disk takes part in placement. */
+bool map_disk_usable(const struct map *map, const struct map_disk *disk);
+/* Whether MAP_EV_FORGET would change anything. */
+bool map_has_leavers(const struct map *map);
+/* Whether the disks that take part in placement can fill the slots of every pool; otherwise text
+ * says what is missing. */
+enum { FORMAT_TEXT_LEN = 256 };
+bool map_fills_slots(const struct map *map, char text[FORMAT_TEXT_LEN]);
 
 /* Bytes (sheepfold.proto message Map). malloc'ed. */
 void map_encode(const struct map *map, uint8_t **ret_bytes, size_t *ret_len);
@@ -131,6 +146,15 @@ enum map_event_type {
 	MAP_EV_LOST,      /* disks: given up; none of them may be up */
 	MAP_EV_MIN_LIVE,  /* min_live_extra */
 	MAP_EV_SCRUB,     /* scrub_interval_s (0: unchanged), scrub_now */
+	MAP_EV_DRAIN,     /* node, on */
+	MAP_EV_MAINTENANCE, /* node, on */
+	MAP_EV_WEIGHTS,   /* disks, weights: all at once */
+	MAP_EV_DISK_LEAVE, /* disk, failed: out at once, not even a source */
+	MAP_EV_DISK_BACK, /* disk, node: plugged in again, here; ends DISK_FAILED and DISK_LEAVING */
+	/* Disks that are leaving, and drained nodes that are down, go. The proposer knows that every
+	 * PG is clean without them; were that wrong, a disk that is not in the map counts as one that
+	 * is down. What was given up stays, so that it is known when it comes back. */
+	MAP_EV_FORGET,
 };
 struct map_event {
 	enum map_event_type type;
@@ -143,6 +167,8 @@ struct map_event {
 	const uint64_t *disks;
 	uint32_t disk_count, min_live_extra, scrub_interval_s;
 	bool scrub_now;
+	bool on, failed;
+	const uint32_t *weights; /* [disk_count] */
 };
 /* The next map with epoch + 1, or NULL when the event changes nothing. Pure. */
 struct map *map_apply(const struct map *map, const struct map_event *event);
@@ -153,7 +179,6 @@ struct format_options {
 	uint32_t k, m, object_shift, grace_ms;
 	bool same_node_ok;
 };
-enum { FORMAT_TEXT_LEN = 256 };
 /* text: empty, or a warning or error of one line that says what is missing. 0 or -EINVAL. */
 int map_format(const struct format_options *opt, const struct node_info *nodes, uint32_t count,
                struct map **ret, char text[FORMAT_TEXT_LEN]);

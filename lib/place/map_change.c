@@ -23,6 +23,44 @@ static struct map_disk *disk_of(struct map *next, uint64_t id)
 	return (struct map_disk *)map_find_disk(next, id);
 }
 
+/* ---- Who goes with MAP_EV_FORGET ---- */
+
+static bool node_is_leaving(const struct map_node *node)
+{
+	return (node->flags & NODE_DRAIN) && !(node->flags & NODE_UP);
+}
+
+static bool disk_goes(const struct map *map, const struct map_disk *disk)
+{
+	const struct map_node *node = map_find_node(map, disk->node);
+
+	return !(disk->flags & DISK_LOST) &&
+	       ((disk->flags & DISK_LEAVING) || (node && node_is_leaving(node)));
+}
+
+static bool node_goes(const struct map *map, const struct map_node *node)
+{
+	if (!node_is_leaving(node))
+		return false;
+	for (uint32_t i = 0; i < map->disk_count; i++)
+		if (map->disks[i].node == node->id && !disk_goes(map, &map->disks[i]))
+			return false;
+	return true;
+}
+
+bool map_has_leavers(const struct map *map)
+{
+	for (uint32_t i = 0; i < map->node_count; i++)
+		if (node_goes(map, &map->nodes[i]))
+			return true;
+	for (uint32_t i = 0; i < map->disk_count; i++)
+		if (disk_goes(map, &map->disks[i]))
+			return true;
+	return false;
+}
+
+/* ---- Joining ---- */
+
 static bool announces_disk(const struct node_info *info, uint64_t disk)
 {
 	if (info->gateway)
@@ -77,8 +115,11 @@ static bool join_announced_disks(struct map *next, const struct node_info *info,
 			changed = true;
 		} else if (disk->flags & DISK_LOST) {
 			continue; /* what it holds was given up: nobody may meet it again */
-		} else if (fresh && (disk->node != info->id || (disk->flags & DISK_FAILED))) {
+		} else if (fresh && disk->node != info->id) {
 			disk->node = info->id;
+			disk->flags = 0;
+			changed = true;
+		} else if (fresh && (disk->flags & DISK_FAILED)) {
 			disk->flags &= ~(uint32_t)DISK_FAILED;
 			changed = true;
 		}
@@ -118,6 +159,8 @@ static bool change_join(struct map *next, const struct node_info *info)
 		return false;
 
 	node_from_info(&node, info);
+	if (old)
+		node.flags |= old->flags & (NODE_DRAIN | NODE_MAINTENANCE);
 	if (!old || !node_equal(old, &node)) {
 		map_put_node(next, &node);
 		changed = true;
@@ -159,7 +202,7 @@ static bool change_out(struct map *next, const struct map_event *event)
 {
 	struct map_node *node = node_of(next, event->node);
 
-	if (!node || (node->flags & (NODE_UP | NODE_OUT)))
+	if (!node || (node->flags & (NODE_UP | NODE_OUT | NODE_MAINTENANCE)))
 		return false;
 	node->flags |= NODE_OUT;
 	return true;
@@ -279,6 +322,65 @@ static bool change_scrub(struct map *next, const struct map_event *event)
 	return changed;
 }
 
+static bool change_node_flag(struct map *next, const struct map_event *event, uint32_t flag)
+{
+	struct map_node *node = node_of(next, event->node);
+	uint32_t flags = node ? (event->on ? node->flags | flag : node->flags & ~flag) : 0;
+
+	if (!node || node->flags == flags)
+		return false;
+	node->flags = flags;
+	return true;
+}
+
+/* All or nothing. */
+static bool change_weights(struct map *next, const struct map_event *event)
+{
+	bool changed = false;
+
+	for (uint32_t i = 0; i < event->disk_count; i++) {
+		struct map_disk *disk = disk_of(next, event->disks[i]);
+
+		if (!disk || event->weights[i] < 1 || event->weights[i] > MAP_MAX_WEIGHT)
+			return false;
+		changed = changed || disk->weight != event->weights[i];
+		disk->weight = event->weights[i];
+	}
+	return changed;
+}
+
+static bool change_disk_leave(struct map *next, const struct map_event *event)
+{
+	struct map_disk *disk = disk_of(next, event->disk);
+	uint32_t flags = DISK_LEAVING | (event->failed ? DISK_FAILED : 0);
+
+	if (!disk || (disk->flags & DISK_LOST) || (disk->flags & flags) == flags)
+		return false;
+	disk->flags |= flags;
+	return true;
+}
+
+static bool change_disk_back(struct map *next, const struct map_event *event)
+{
+	struct map_disk *disk = disk_of(next, event->disk);
+
+	if (!disk || !node_of(next, event->node) || (disk->flags & DISK_LOST))
+		return false;
+	if (disk->node == event->node && !(disk->flags & (DISK_FAILED | DISK_LEAVING)))
+		return false;
+	disk->node = event->node;
+	disk->flags = 0;
+	return true;
+}
+
+static bool change_forget(struct map *next)
+{
+	if (!map_has_leavers(next))
+		return false;
+	map_remove(next, node_goes, disk_goes);
+	return true;
+}
+
 static bool change_by_type(struct map *next, const struct map_event *event)
 {
 	switch (event->type) {
@@ -306,6 +408,18 @@ static bool change_by_type(struct map *next, const struct map_event *event)
 		return change_min_live(next, event);
 	case MAP_EV_SCRUB:
 		return change_scrub(next, event);
+	case MAP_EV_DRAIN:
+		return change_node_flag(next, event, NODE_DRAIN);
+	case MAP_EV_MAINTENANCE:
+		return change_node_flag(next, event, NODE_MAINTENANCE);
+	case MAP_EV_WEIGHTS:
+		return change_weights(next, event);
+	case MAP_EV_DISK_LEAVE:
+		return change_disk_leave(next, event);
+	case MAP_EV_DISK_BACK:
+		return change_disk_back(next, event);
+	case MAP_EV_FORGET:
+		return change_forget(next);
 	}
 	assert(!"unknown map event");
 	return false;

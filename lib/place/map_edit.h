@@ -22,8 +22,9 @@ bool map_redundancy_valid(uint32_t k, uint32_t m);
 bool map_object_shift_valid(uint32_t shift);
 /* Slots of all PGs of all pools. */
 uint64_t map_slot_count(const struct map *map);
-/* Whether the disk takes part in placement. */
-bool map_disk_usable(const struct map *map, const struct map_disk *disk);
+/* Take out every node or disk that `goes`; what refers to a disk that went goes with it. */
+void map_remove(struct map *map, bool (*node_goes)(const struct map *, const struct map_node *),
+                bool (*disk_goes)(const struct map *, const struct map_disk *));
 
 /* Every limit, order and reference that map_decode promises. */
 bool map_valid(const struct map *map);

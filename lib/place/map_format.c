@@ -3,9 +3,11 @@
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "lib/base/math.h"
+#include "lib/base/mem.h"
 #include "lib/place/map.h"
 #include "lib/place/map_edit.h"
 #include "lib/place/place.h"
@@ -218,4 +220,32 @@ int map_format(const struct format_options *options, const struct node_info *nod
 	assert(map_valid(map));
 	*ret = map;
 	return 0;
+}
+
+bool map_fills_slots(const struct map *map, char text[FORMAT_TEXT_LEN])
+{
+	uint32_t *disks = xcalloc(map->node_count + 1, sizeof(*disks)), places[2] = {0};
+	bool fits = true;
+
+	for (uint32_t i = 0; i < map->disk_count; i++)
+		if (map_disk_usable(map, &map->disks[i]))
+			disks[map_find_node(map, map->disks[i].node) - map->nodes]++;
+	for (uint32_t i = 0; i < map->node_count; i++) {
+		places[0] += disks[i] > 0;
+		places[1] += disks[i];
+	}
+	free(disks);
+	for (uint32_t i = 0; i < map->pool_count && fits; i++) {
+		const struct map_pool *pool = &map->pools[i];
+		uint32_t have = places[pool->same_node_ok], need = pool->k + pool->m;
+		char name[NAME_LEN];
+
+		fits = have >= need;
+		if (fits)
+			continue;
+		redundancy_name(name, pool->k, pool->m);
+		snprintf(text, FORMAT_TEXT_LEN, "%s need %u %s, and %u would be left", name, need,
+		         pool->same_node_ok ? "disks" : "nodes with disks", have);
+	}
+	return fits;
 }

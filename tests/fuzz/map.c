@@ -103,10 +103,12 @@ static void info_take(struct fuzz_in *in, struct node_info *info)
 
 static struct map *map_event_apply(struct map *map, struct fuzz_in *in)
 {
-	struct map_event ev = {.type = fuzz_u8(in) % (MAP_EV_SCRUB + 1), .now_s = 7};
+	uint8_t type = fuzz_u8(in); /* the later events in the upper half: inputs keep their meaning */
+	struct map_event ev = {.now_s = 7};
 	struct node_info info;
 	struct map *next;
 
+	ev.type = type % ((type < 128 ? MAP_EV_SCRUB : MAP_EV_FORGET) + 1);
 	info_take(in, &info);
 	ev.info = &info;
 	ev.node = info.id;
@@ -122,7 +124,9 @@ static struct map *map_event_apply(struct map *map, struct fuzz_in *in)
 	ev.disk_count = 1;
 	ev.min_live_extra = fuzz_u8(in) % 20;
 	ev.scrub_interval_s = fuzz_u8(in);
-	ev.scrub_now = ev.set_flags & 1;
+	ev.scrub_now = ev.on = ev.set_flags & 1;
+	ev.failed = ev.set_flags & 2;
+	ev.weights = &ev.weight;
 	next = map_apply(map, &ev);
 	if (!next)
 		return map;

@@ -294,10 +294,12 @@ static void honest_item(struct node_rig *r, struct fuzz_in *in)
 
 static void map_item(struct node_rig *r, struct fuzz_in *in)
 {
-	struct map_event ev = {.now_s = 9, .type = fuzz_u8(in) % (MAP_EV_SCRUB + 1)};
+	uint8_t type = fuzz_u8(in); /* the later events in the upper half: inputs keep their meaning */
+	struct map_event ev = {.now_s = 9};
 	uint32_t which = fuzz_u8(in) % RIG_NODES;
 	struct node_info info = r->info[which];
 
+	ev.type = type % ((type < 128 ? MAP_EV_SCRUB : MAP_EV_FORGET) + 1);
 	ev.info = &info;
 	ev.node = info.id;
 	ev.disk = disk_of(in);
@@ -311,7 +313,9 @@ static void map_item(struct node_rig *r, struct fuzz_in *in)
 	ev.disk_count = 1;
 	ev.min_live_extra = fuzz_u8(in) % 4;
 	ev.scrub_interval_s = fuzz_u8(in);
-	ev.scrub_now = ev.grace_ms & 1;
+	ev.scrub_now = ev.on = ev.grace_ms & 1;
+	ev.failed = ev.grace_ms & 2;
+	ev.weights = &ev.weight;
 	if (ev.type != MAP_EV_POOL)
 		node_rig_change_map(r, &ev);
 }

@@ -163,7 +163,7 @@ static void every_limit_of_a_map_is_checked(void **state)
 	REFUSED(map->cluster = 0);
 	REFUSED(map->flags = 4);
 	REFUSED(map->min_live_extra = 17);
-	REFUSED(map->nodes[1].flags = 16);
+	REFUSED(map->nodes[1].flags = 64);
 	REFUSED(map->nodes[0].flags = NODE_UP | NODE_OUT);
 	REFUSED(map->nodes[0].flags = NODE_UP | NODE_LEFT);
 	REFUSED(map->nodes[0].addr[2] = '\n');
