@@ -31,6 +31,7 @@ struct sf_options {
 	uint16_t port;       /* 0: 7000 */
 	uint32_t timeout_ms; /* how long an operation is retried before it fails; 0: 60000 */
 	uint32_t window;     /* object requests under way at once per operation; 0: default */
+	uint32_t lease_ms;   /* of the write locks taken by it; 0: 10000 */
 };
 
 /* Connects to any daemon and fetches the map. A cluster that is not formatted yet can be
@@ -93,6 +94,14 @@ int sf_volume_list(struct sf_cluster *cluster, struct sf_volume_info **ret, size
 int sf_volume_stat(struct sf_cluster *cluster, const char *name, struct sf_volume_info *ret);
 
 int sf_volume_open(struct sf_cluster *cluster, const char *name, struct sf_volume **ret);
+/*
+ * As its only writer: takes the volume's write lock, and keeps it until it is closed. purpose: what
+ * others are told, "sheepfs /mnt". -EBUSY: another has it; sf_error() says who, where, since when.
+ * Waits up to a lease for the lock of a writer that seems to be dead. When the lock cannot be
+ * renewed in time, changes wait; when it was lost meanwhile, they fail with -ENOLCK.
+ */
+int sf_volume_open_write(struct sf_cluster *cluster, const char *name, const char *purpose,
+                         struct sf_volume **ret);
 /* Flushes, then frees. NULL is fine. */
 int sf_volume_close(struct sf_volume *volume);
 void sf_volume_get_info(struct sf_volume *volume, struct sf_volume_info *ret);
@@ -115,6 +124,22 @@ void sf_write_async(struct sf_volume *volume, const void *data, size_t len, uint
 void sf_discard_async(struct sf_volume *volume, uint64_t len, uint64_t offset, sf_callback done,
                       void *arg);
 void sf_flush_async(struct sf_volume *volume, sf_callback done, void *arg);
+
+/* Write locks. */
+struct sf_lock {
+	char volume[SF_NAME_MAX + 1];
+	char host[128];
+	char purpose[64];
+	uint32_t process;
+	uint64_t since_s;  /* seconds since 1970 */
+	uint32_t lease_ms; /* it is void when its holder has not renewed it for so long */
+	bool released;     /* taken back by sf_lock_break; its holder has not seen it yet */
+};
+/* By volume; *ret is malloc'ed (free). */
+int sf_lock_list(struct sf_cluster *cluster, struct sf_lock **ret, size_t *ret_count);
+/* Takes a volume's lock away from its holder and waits until that has stopped writing, at most a
+ * lease. -ENOENT: it is not locked. */
+int sf_lock_break(struct sf_cluster *cluster, const char *volume);
 
 /* Verifies every object: all shards readable, of one version, parity in keeping with the data.
  * repair: rebuilds what is damaged, missing or stale. progress may be NULL. */

@@ -14,7 +14,9 @@
 
 #include "client/lib/conn.h"
 #include "client/lib/error.h"
+#include "client/lib/lock.h"
 #include "client/lib/mapcache.h"
+#include "lib/base/math.h"
 #include "lib/base/mem.h"
 
 enum {
@@ -275,6 +277,7 @@ static struct sf_cluster *cluster_create(const struct sf_options *o)
 
 	c->timeout_ms = o->timeout_ms ? o->timeout_ms : DEFAULT_TIMEOUT_MS;
 	c->window = o->window ? o->window : DEFAULT_WINDOW;
+	c->lease_ms = MAX(o->lease_ms ? o->lease_ms : LOCK_LEASE_MS, (uint32_t)LOCK_LEASE_MIN_MS);
 	pthread_mutex_init(&c->lock, NULL);
 	list_init(&c->submitted);
 	list_init(&c->ready);

@@ -28,7 +28,7 @@ struct endpoint {
 };
 
 struct sf_cluster {
-	uint32_t timeout_ms, window;
+	uint32_t timeout_ms, window, lease_ms;
 
 	pthread_t thread;
 	pthread_mutex_t lock;

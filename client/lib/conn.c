@@ -286,6 +286,31 @@ static void conn_advance(struct conn *conn, size_t bytes)
 	}
 }
 
+/* The first one that may not go out (any more). */
+static struct request *conn_fenced(struct conn *conn)
+{
+	list_each (it, &conn->tx) {
+		struct request *req = list_item(it, struct request, link);
+
+		if (request_is_fenced(req))
+			return req;
+	}
+	return NULL;
+}
+
+/* False: the connection was closed, because half of such a one has gone out. */
+static bool conn_hold_fenced(struct conn *conn)
+{
+	for (struct request *req; (req = conn_fenced(conn));) {
+		if (req->sent > 0) {
+			conn_fail(conn, "a volume's lock was not renewed in time");
+			return false;
+		}
+		request_hold(req);
+	}
+	return true;
+}
+
 void conn_flush(struct conn *conn)
 {
 	struct iovec iov[SEND_IOVS];
@@ -295,7 +320,7 @@ void conn_flush(struct conn *conn)
 	ssize_t n;
 
 	list_remove(&conn->dirty);
-	if (conn->state != CONN_READY)
+	if (conn->state != CONN_READY || !conn_hold_fenced(conn))
 		return;
 	while (!list_empty(&conn->tx) && turn < SEND_TURN) {
 		total = conn_gather(conn, iov, &count);

@@ -45,6 +45,8 @@ int error_of_result(uint32_t result)
 		return -EINVAL;
 	case RES_NOT_FORMATTED:
 		return -ENODEV;
+	case RES_CHANGED:
+		return -ESTALE;
 	case RES_DENIED:
 		return -EPERM;
 	default:

@@ -9,6 +9,7 @@
 #include "client/lib/cluster.h"
 #include "client/lib/error.h"
 #include "client/lib/inode.h"
+#include "client/lib/lock.h"
 #include "client/lib/volume.h"
 #include "lib/base/math.h"
 #include "lib/base/mem.h"
@@ -183,6 +184,7 @@ static void part_start(struct io *io, const struct piece *piece)
 	request_init(req, ROUTE_PRIMARY, MSG_OBJ_READ);
 	req->pool = v->info.pool;
 	req->oid = oid_data(v->info.id, (uint32_t)piece->index);
+	req->fence = v->lock ? &v->lock->fence : NULL;
 	req->offset = piece->offset;
 	req->done = part_done;
 	req->arg = part;

@@ -17,10 +17,22 @@ client_lib_libsheepfold_a_SOURCES = \
 	client/lib/health.h \
 	client/lib/inode.c \
 	client/lib/inode.h \
+	client/lib/fence.h \
 	client/lib/io.c \
+	client/lib/lock.c \
+	client/lib/lock.h \
+	client/lib/lock_list.c \
+	client/lib/lock_record.c \
+	client/lib/lock_record.h \
+	client/lib/lock_take.c \
+	client/lib/lock_visit.c \
+	client/lib/lock_visit.h \
+	client/lib/lock_watch.h \
 	client/lib/map_view.c \
 	client/lib/mapcache.c \
 	client/lib/mapcache.h \
+	client/lib/meta_object.c \
+	client/lib/meta_object.h \
 	client/lib/redundancy.c \
 	client/lib/request.c \
 	client/lib/request.h \
@@ -49,6 +61,7 @@ CLIENT_TESTS = \
 	tests/unit/client_health_test \
 	tests/unit/client_inode_test \
 	tests/unit/client_io_test \
+	tests/unit/client_lock_test \
 	tests/unit/client_patience_test \
 	tests/unit/client_redundancy_test \
 	tests/unit/client_volmap_test \
@@ -67,6 +80,8 @@ tests_unit_client_inode_test_SOURCES = tests/unit/client_inode_test.c
 tests_unit_client_inode_test_LDADD = $(CLIENT_TEST_LIBS)
 tests_unit_client_io_test_SOURCES = tests/unit/client_io_test.c $(CLIENT_FAKE)
 tests_unit_client_io_test_LDADD = $(CLIENT_TEST_LIBS)
+tests_unit_client_lock_test_SOURCES = tests/unit/client_lock_test.c $(CLIENT_FAKE)
+tests_unit_client_lock_test_LDADD = $(CLIENT_TEST_LIBS)
 tests_unit_client_redundancy_test_SOURCES = tests/unit/client_redundancy_test.c
 tests_unit_client_redundancy_test_LDADD = $(CLIENT_TEST_LIBS)
 tests_unit_client_volmap_test_SOURCES = tests/unit/client_volmap_test.c

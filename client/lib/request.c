@@ -32,6 +32,7 @@ void request_init(struct request *req, enum request_route route, enum msg_type t
 	memset(req, 0, sizeof(*req));
 	req->route = route;
 	req->type = type;
+	req->fence = fence_of_thread();
 }
 
 void request_fini(struct request *req)
@@ -47,6 +48,11 @@ static bool request_changes(const struct request *req)
 {
 	return req->type == MSG_OBJ_WRITE || req->type == MSG_OBJ_ZERO ||
 	       req->type == MSG_OBJ_DELETE;
+}
+
+bool request_is_fenced(const struct request *req)
+{
+	return req->fence && request_changes(req) && !fence_is_open(req->fence);
 }
 
 /* ---- Admission ---- */
@@ -215,6 +221,18 @@ static void request_timed_out(struct request *req)
 	request_finish(req, -ETIMEDOUT, "the cluster did not serve it in time (%.200s)", last);
 }
 
+void request_hold(struct request *req)
+{
+	request_unlink(req);
+	if (fence_is_lost(req->fence)) {
+		request_finish(req, -ENOLCK, "the volume's lock was lost%s%s",
+		               *req->fence->why ? ": " : "", req->fence->why);
+		return;
+	}
+	request_note(req, "the volume's lock could not be renewed");
+	request_delay(req);
+}
+
 void request_dispatch(struct request *req)
 {
 	struct sf_cluster *c = req->cluster;
@@ -224,6 +242,10 @@ void request_dispatch(struct request *req)
 
 	if (now >= req->deadline_ms) {
 		request_timed_out(req);
+		return;
+	}
+	if (request_is_fenced(req)) {
+		request_hold(req);
 		return;
 	}
 	switch (req->route) {
@@ -292,6 +314,7 @@ void request_encode(struct request *req)
 	m.disk = req->disk;
 	m.offset = req->offset;
 	m.length = req->length;
+	m.base = req->base;
 	if (req->seq)
 		m.req = (struct req_id){.client = c->client, .seq = req->seq};
 	m.blob = (uint8_t *)(uintptr_t)req->blob; /* only read */

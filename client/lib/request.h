@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "client/lib/error.h"
+#include "client/lib/fence.h"
 #include "client/lib/task.h"
 #include "lib/base/buf.h"
 #include "lib/base/htab.h"
@@ -50,6 +51,9 @@ struct request {
 	bool by_pg, keep_reply;
 	uint32_t flags, pool, pg, shard;
 	uint64_t oid, disk, offset, length;
+	uint64_t base; /* with MSG_F_IF */
+	/* A change is not sent once it has passed; request_init: the thread's (fence.h). */
+	const struct fence *fence;
 	const void *tx; /* payload of tx_len bytes, sent from where it is */
 	uint32_t tx_len;
 	void *rx;            /* OBJ_READ: where length bytes go */
@@ -104,6 +108,10 @@ void request_encode(struct request *req);
 uint64_t request_frame_len(const struct request *req);
 /* The answer to this try; takes what it wants out of reply. */
 void request_answered(struct request *req, struct msg *reply, uint64_t node);
+/* Whether its fence has passed: it must not be sent. */
+bool request_is_fenced(const struct request *req);
+/* Takes it back, unsent: it waits for the fence, or fails. It may be gone. */
+void request_hold(struct request *req);
 /* The connection broke; the request is unlinked from it already. */
 void request_lost(struct request *req, const char *why);
 

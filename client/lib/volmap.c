@@ -236,6 +236,7 @@ static void run_start(struct volmap *map)
 	       sizeof(why)); /* of the run before, whose waiters are still to be called */
 	request_init(req, ROUTE_PRIMARY, MSG_OBJ_WRITE);
 	memcpy(req->why, why, sizeof(why));
+	req->fence = map->fence;
 	req->pool = POOL_META;
 	req->oid = oid_inode(map->volume, (uint32_t)(pos >> map->part_shift));
 	req->offset = pos & ((1ull << map->part_shift) - 1);

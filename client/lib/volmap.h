@@ -42,6 +42,7 @@ struct volmap {
 	struct sf_cluster *cluster;
 	uint32_t volume;
 	uint32_t part_shift; /* object size of the metadata pool */
+	const struct fence *fence; /* of what is written; NULL: none */
 	uint64_t page_count;
 	struct volmap_page **pages;
 	struct list dirty, waiters;

@@ -9,6 +9,7 @@
 #include "client/lib/cluster.h"
 #include "client/lib/error.h"
 #include "client/lib/inode.h"
+#include "client/lib/lock.h"
 #include "client/lib/volume_dir.h"
 #include "lib/base/mem.h"
 
@@ -42,6 +43,24 @@ int sf_volume_open(struct sf_cluster *cluster, const char *name, struct sf_volum
 	return 0;
 }
 
+int sf_volume_open_write(struct sf_cluster *cluster, const char *name, const char *purpose,
+                         struct sf_volume **ret)
+{
+	struct lock *lock;
+	int err = lock_take(cluster, name, purpose, &lock);
+
+	if (err < 0)
+		return err;
+	err = sf_volume_open(cluster, name, ret);
+	if (err < 0) {
+		lock_release(lock);
+		return err;
+	}
+	(*ret)->lock = lock;
+	(*ret)->map.fence = &lock->fence;
+	return 0;
+}
+
 int sf_volume_close(struct sf_volume *volume)
 {
 	int err;
@@ -49,6 +68,7 @@ int sf_volume_close(struct sf_volume *volume)
 	if (!volume)
 		return 0;
 	err = volume_drain(volume);
+	lock_release(volume->lock);
 	volmap_fini(&volume->map);
 	free(volume);
 	return err;

@@ -15,6 +15,7 @@ struct sf_volume {
 	struct volmap map;
 	struct list ordered; /* writes, discards and flushes under way, oldest first */
 	uint32_t reads;      /* under way */
+	struct lock *lock;   /* NULL: opened without */
 };
 
 /* Waits for everything under way on the volume. Not from the I/O thread. */

@@ -51,6 +51,7 @@ static struct fake_object *object_make(struct fake *f, uint32_t pool, uint64_t o
 		memset(o->data + o->len, 0, len - o->len);
 		o->len = len;
 	}
+	o->version = ++f->versions; /* whoever makes it changes it */
 	return o;
 }
 
@@ -120,10 +121,11 @@ static bool was_applied(struct fake *f, const struct msg *m)
 	return false;
 }
 
-static uint32_t serve_change(struct fake *f, const struct msg *m)
+static uint32_t serve_change(struct fake *f, const struct msg *m, struct msg *reply)
 {
 	uint32_t len = payload_len(&m->payload);
-	struct fake_object *o;
+	struct fake_object *o = object_find(f, m->pool, m->oid);
+	uint64_t stands = o ? o->version : 0;
 
 	if (m->req.client == 0 || m->offset + m->length + len > OBJECT_MAX)
 		return RES_INVALID;
@@ -139,15 +141,23 @@ static uint32_t serve_change(struct fake *f, const struct msg *m)
 		f->applied_count--;
 		return RES_EXISTS;
 	}
+	if ((m->flags & MSG_F_IF) && m->base != stands) {
+		f->applied_count--;
+		reply->version = stands;
+		return RES_CHANGED;
+	}
 	if (m->type == MSG_OBJ_DELETE) {
 		object_remove(f, m->pool, m->oid);
 	} else if (m->type == MSG_OBJ_ZERO) {
 		o = object_find(f, m->pool, m->oid);
+		if (o)
+			o->version = ++f->versions;
 		for (uint64_t i = m->offset; o && i < m->offset + m->length && i < o->len; i++)
 			o->data[i] = 0;
 	} else {
 		o = object_make(f, m->pool, m->oid, (uint32_t)m->offset + len);
 		payload_copy_out(&m->payload, 0, o->data + m->offset, len);
+		reply->version = o->version;
 		f->writes++;
 		f->map_writes += m->pool == POOL_META && m->offset >= 4096;
 	}
@@ -166,6 +176,7 @@ static void serve_read(struct fake *f, const struct msg *m, struct msg *reply)
 		reply->length = m->length;
 		return;
 	}
+	reply->version = o->version;
 	buf = buf_get(NULL, (uint32_t)m->length);
 	memset(buf->data, 0, m->length);
 	if (m->offset < o->len)
@@ -218,6 +229,8 @@ static void serve_object(struct fake *f, uint32_t node, const struct msg *m, str
 		reply->result = RES_STALE;
 	else if (!is_primary(f, node, m, pg))
 		reply->result = RES_NOT_PRIMARY;
+	else if (m->pool == POOL_META && f->meta_again)
+		reply->result = RES_AGAIN;
 	else if (m->pool != POOL_META && f->answer_again > 0 && f->answer_again--)
 		reply->result = RES_AGAIN;
 	else if (m->pool != POOL_META && f->answer_nospace > 0 && f->answer_nospace--)
@@ -229,7 +242,7 @@ static void serve_object(struct fake *f, uint32_t node, const struct msg *m, str
 	else if (m->type == MSG_OBJ_CHECK)
 		reply->check = (struct check_counts){.shards = pool->k + pool->m};
 	else
-		reply->result = serve_change(f, m);
+		reply->result = serve_change(f, m, reply);
 }
 
 static struct msg *serve(struct fake *f, uint32_t node, const struct msg *m)

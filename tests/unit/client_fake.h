@@ -22,6 +22,7 @@ struct fake_object {
 	uint64_t oid;
 	uint8_t *data;
 	uint32_t len;
+	uint64_t version; /* of the last change */
 };
 struct fake_conn {
 	struct fake *fake;
@@ -48,11 +49,13 @@ struct fake {
 	struct fake_object *objects;
 	struct req_id applied[4096];
 	uint32_t applied_count;
+	uint64_t versions; /* given out so far */
 	/* Seen. */
 	uint32_t writes, map_writes, reads, retries_of_applied;
 	/* Faults, for requests of the data pool; the counter says for how many. */
 	uint32_t drop_before, drop_after, answer_again, answer_nospace, damage_payload,
 		never_answer;
+	bool meta_again; /* while set, no request of the metadata pool is served */
 };
 
 void fake_start(struct fake *fake, uint32_t k, uint32_t m);
