@@ -21,8 +21,10 @@ client_dog_dog_SOURCES = \
 	client/dog/text.c \
 	client/dog/text.h \
 	client/dog/vdi.c \
+	client/dog/vdi.h \
 	client/dog/vdi_io.c \
-	client/dog/vdi_io.h
+	client/dog/vdi_io.h \
+	client/dog/vdi_lock.c
 client_dog_dog_LDADD = $(CLIENT_LIBS) $(JANSSON_LIBS)
 
 dist_man_MANS += man/dog.8

@@ -20,7 +20,7 @@ static const char *const later[] = {
 	"cluster snapshot", "cluster alter-copy", "cluster reweight", "node stat",    "node log",
 	"node vnodes",      "vdi tree",           "vdi graph",        "vdi snapshot", "vdi clone",
 	"vdi rollback",     "vdi backup",         "vdi restore",      "vdi track",    "vdi setattr",
-	"vdi getattr",      "vdi lock",           "vdi alter-copy",   NULL,
+	"vdi getattr",      "vdi alter-copy",   NULL,
 };
 
 /* Common options in front of the verb's: their values as getopt gives them. */

@@ -8,10 +8,10 @@
 #include "client/dog/dog.h"
 #include "client/dog/json.h"
 #include "client/dog/text.h"
+#include "client/dog/vdi.h"
 #include "client/dog/vdi_io.h"
 
-/* The words that users' scripts look for. */
-static int vdi_fail(int err, const char *what, const char *name)
+int vdi_fail(int err, const char *what, const char *name)
 {
 	if (err == -ENOENT) {
 		fprintf(stderr, "Failed to %s VDI %s: No VDI found\n", what, name);
@@ -24,7 +24,7 @@ static int vdi_fail(int err, const char *what, const char *name)
 	return dog_fail(err, "%s VDI %s", what, name);
 }
 
-static int name_check(const char *name)
+int vdi_name_check(const char *name)
 {
 	size_t len = strlen(name);
 
@@ -66,7 +66,7 @@ static int vdi_create(struct dog *dog, int argc, char **argv)
 {
 	struct sf_volume_options o = {0};
 	struct sf_volume_info info;
-	int code = name_check(argv[0]), err;
+	int code = vdi_name_check(argv[0]), err;
 
 	if (!code)
 		code = size_parse(argv[1], &o.size_bytes);
@@ -86,7 +86,7 @@ static int vdi_create(struct dog *dog, int argc, char **argv)
 
 static int vdi_delete(struct dog *dog, int argc, char **argv)
 {
-	int code = name_check(argv[0]), err;
+	int code = vdi_name_check(argv[0]), err;
 
 	if (!code)
 		code = dog_connect(dog);
@@ -100,7 +100,7 @@ static int vdi_resize(struct dog *dog, int argc, char **argv)
 {
 	struct sf_volume_info info;
 	uint64_t size;
-	int code = name_check(argv[0]), err;
+	int code = vdi_name_check(argv[0]), err;
 
 	if (!code)
 		code = size_parse(argv[1], &size);
@@ -185,7 +185,7 @@ static int range_parse(int argc, char **argv, uint64_t *ret_offset, uint64_t *re
 		return dog_usage(
 			"'%.40s' is no length: give bytes, or a number with K, M, G, T or P",
 			argv[2]);
-	return name_check(argv[0]);
+	return vdi_name_check(argv[0]);
 }
 
 static int vdi_transfer(struct dog *dog, int argc, char **argv, bool write)
@@ -200,7 +200,8 @@ static int vdi_transfer(struct dog *dog, int argc, char **argv, bool write)
 		code = dog_connect(dog);
 	if (code)
 		return code;
-	err = sf_volume_open(dog->cluster, argv[0], &volume);
+	err = write ? sf_volume_open_write(dog->cluster, argv[0], "dog vdi write", &volume)
+	            : sf_volume_open(dog->cluster, argv[0], &volume);
 	if (err < 0)
 		return vdi_fail(err, what, argv[0]);
 	sf_volume_get_info(volume, &info);
@@ -234,7 +235,7 @@ static int vdi_check(struct dog *dog, int argc, char **argv)
 	bool repair = option_get(dog, "exist") == NULL;
 	struct sf_volume_info info;
 	json_t *results;
-	int code = name_check(argv[0]), err;
+	int code = vdi_name_check(argv[0]), err;
 
 	if (!code)
 		code = dog_connect(dog);
@@ -287,7 +288,7 @@ static int vdi_object(struct dog *dog, int argc, char **argv)
 		return dog_usage("dog vdi object takes location");
 	if (index_text && text_parse_number(index_text, UINT32_MAX, &index) < 0)
 		return dog_usage("'%.40s' is no number of an object", index_text);
-	code = name_check(argv[1]);
+	code = vdi_name_check(argv[1]);
 	if (!code)
 		code = dog_connect(dog);
 	if (code)
@@ -338,6 +339,13 @@ static const struct dog_verb verbs[] = {
          2,
          vdi_object,
          {{'i', "index", "NUMBER", "the volume's data object of this number (the inode)"}}},
+	{"lock",
+         "list | unlock NAME",
+         "who writes to which volume; take a lock back",
+         1,
+         2,
+         vdi_lock,
+         {{0}}},
 	{0},
 };
 const struct dog_noun dog_vdi = {"vdi", "Volumes (virtual disk images):", verbs};

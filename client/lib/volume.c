@@ -10,6 +10,7 @@
 #include "client/lib/error.h"
 #include "client/lib/inode.h"
 #include "client/lib/lock.h"
+#include "client/lib/lock_visit.h"
 #include "client/lib/volume_dir.h"
 #include "lib/base/mem.h"
 
@@ -91,7 +92,7 @@ static int volume_discard_behind(struct sf_cluster *cluster, const char *name, u
 	return err ? err : closed;
 }
 
-int sf_volume_resize(struct sf_cluster *cluster, const char *name, uint64_t size_bytes)
+static int volume_resize(struct sf_cluster *cluster, const char *name, uint64_t size_bytes)
 {
 	struct inode inode;
 	int err = volume_find_alive(cluster, name, &inode);
@@ -111,4 +112,15 @@ int sf_volume_resize(struct sf_cluster *cluster, const char *name, uint64_t size
 	inode.info.size_bytes = size_bytes;
 	inode.changed_s = (uint64_t)time(NULL);
 	return inode_write(cluster, &inode);
+}
+
+int sf_volume_resize(struct sf_cluster *cluster, const char *name, uint64_t size_bytes)
+{
+	struct lock_scope scope;
+	int err = lock_scope_begin(cluster, name, "resize", false, &scope);
+
+	if (err == 0)
+		err = volume_resize(cluster, name, size_bytes);
+	lock_scope_end(&scope);
+	return err;
 }

@@ -8,6 +8,7 @@
 #include "client/lib/call.h"
 #include "client/lib/cluster.h"
 #include "client/lib/error.h"
+#include "client/lib/lock_visit.h"
 #include "client/lib/volume_dir.h"
 #include "lib/base/mem.h"
 #include "lib/place/map.h"
@@ -192,8 +193,14 @@ int volume_delete_finish(struct sf_cluster *cluster, struct inode *inode)
 
 int sf_volume_delete(struct sf_cluster *cluster, const char *name)
 {
+	struct lock_scope scope;
 	struct inode inode;
-	int err = volume_find(cluster, name, &inode);
+	int err = lock_scope_begin(cluster, name, "delete", false, &scope);
 
-	return err < 0 ? err : volume_delete_finish(cluster, &inode);
+	if (err == 0)
+		err = volume_find(cluster, name, &inode);
+	if (err == 0)
+		err = volume_delete_finish(cluster, &inode);
+	lock_scope_end(&scope);
+	return err;
 }

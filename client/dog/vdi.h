@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef SF_DOG_VDI_H
+#define SF_DOG_VDI_H
+
+#include "client/dog/dog.h"
+
+/* What the files of the noun vdi share. */
+
+/* "Failed to WHAT VDI NAME: ..." in the words that users' scripts look for; an exit code. */
+int vdi_fail(int err, const char *what, const char *name);
+/* An exit code: 0 when it may be a volume's name. */
+int vdi_name_check(const char *name);
+
+/* ---- Verbs ---- */
+
+/* vdi_lock.c */
+int vdi_lock(struct dog *dog, int argc, char **argv);
+
+#endif
