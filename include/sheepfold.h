@@ -141,6 +141,25 @@ int sf_lock_list(struct sf_cluster *cluster, struct sf_lock **ret, size_t *ret_c
  * lease. -ENOENT: it is not locked. */
 int sf_lock_break(struct sf_cluster *cluster, const char *volume);
 
+/* Attributes: bytes that go with a volume's name until the volume is deleted (snapshots and clones
+ * have none of their own). All of a volume's together take 512 KiB at most: -ENOSPC. */
+enum { SF_ATTR_KEY_MAX = 255, SF_ATTR_VALUE_MAX = 64 << 10 };
+struct sf_attr {
+	char key[SF_ATTR_KEY_MAX + 1];
+	uint32_t value_len;
+};
+/* exclusive: -EEXIST when there is one. -ENOENT: no such volume. */
+int sf_attr_set(struct sf_cluster *cluster, const char *volume, const char *key, const void *value,
+                size_t len, bool exclusive);
+int sf_attr_delete(struct sf_cluster *cluster, const char *volume, const char *key);
+/* *ret is malloc'ed, with a NUL behind it that does not count. -ENOENT: no such volume, or
+ * attribute. */
+int sf_attr_get(struct sf_cluster *cluster, const char *volume, const char *key, void **ret,
+                size_t *ret_len);
+/* By key; *ret is malloc'ed (free). */
+int sf_attr_list(struct sf_cluster *cluster, const char *volume, struct sf_attr **ret,
+                 size_t *ret_count);
+
 /* Verifies every object: all shards readable, of one version, parity in keeping with the data.
  * repair: rebuilds what is damaged, missing or stale. progress may be NULL. */
 struct sf_check_result {

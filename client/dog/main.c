@@ -19,8 +19,8 @@ static const struct dog_noun *const nouns[] = {&dog_cluster, &dog_node, &dog_vdi
 static const char *const later[] = {
 	"cluster snapshot", "cluster alter-copy", "cluster reweight", "node stat",    "node log",
 	"node vnodes",      "vdi tree",           "vdi graph",        "vdi snapshot", "vdi clone",
-	"vdi rollback",     "vdi backup",         "vdi restore",      "vdi track",    "vdi setattr",
-	"vdi getattr",      "vdi alter-copy",   NULL,
+	"vdi rollback",     "vdi backup",         "vdi restore",      "vdi track",
+	"vdi alter-copy",   NULL,
 };
 
 /* Common options in front of the verb's: their values as getopt gives them. */

@@ -13,6 +13,9 @@ int vdi_name_check(const char *name);
 
 /* ---- Verbs ---- */
 
+/* vdi_attr.c */
+int vdi_setattr(struct dog *dog, int argc, char **argv);
+int vdi_getattr(struct dog *dog, int argc, char **argv);
 /* vdi_lock.c */
 int vdi_lock(struct dog *dog, int argc, char **argv);
 

@@ -3,6 +3,9 @@ client_lib_libsheepfold_a_SOURCES = \
 	include/sheepfold.h \
 	client/lib/admin.c \
 	client/lib/admin.h \
+	client/lib/attr.c \
+	client/lib/attr.h \
+	client/lib/attr_record.c \
 	client/lib/call.c \
 	client/lib/call.h \
 	client/lib/cluster.c \
@@ -58,6 +61,7 @@ CLIENT_LIBS = client/lib/libsheepfold.a lib/place/libplace.a lib/wire/libwire.a 
 	$(EV_LIBS) $(PROTOBUF_C_LIBS) $(ISAL_LIBS) -lpthread
 
 CLIENT_TESTS = \
+	tests/unit/client_attr_test \
 	tests/unit/client_health_test \
 	tests/unit/client_inode_test \
 	tests/unit/client_io_test \
@@ -80,6 +84,8 @@ tests_unit_client_inode_test_SOURCES = tests/unit/client_inode_test.c
 tests_unit_client_inode_test_LDADD = $(CLIENT_TEST_LIBS)
 tests_unit_client_io_test_SOURCES = tests/unit/client_io_test.c $(CLIENT_FAKE)
 tests_unit_client_io_test_LDADD = $(CLIENT_TEST_LIBS)
+tests_unit_client_attr_test_SOURCES = tests/unit/client_attr_test.c $(CLIENT_FAKE)
+tests_unit_client_attr_test_LDADD = $(CLIENT_TEST_LIBS)
 tests_unit_client_lock_test_SOURCES = tests/unit/client_lock_test.c $(CLIENT_FAKE)
 tests_unit_client_lock_test_LDADD = $(CLIENT_TEST_LIBS)
 tests_unit_client_redundancy_test_SOURCES = tests/unit/client_redundancy_test.c

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "client/lib/attr.h"
 #include "client/lib/call.h"
 #include "client/lib/cluster.h"
 #include "client/lib/error.h"
@@ -181,6 +182,8 @@ int volume_delete_finish(struct sf_cluster *cluster, struct inode *inode)
 		err = data_delete(cluster, inode);
 	if (!err)
 		err = map_parts_delete(cluster, inode);
+	if (!err && inode->info.snapshot_id == 0)
+		err = volume_attr_remove(cluster, inode->info.name);
 	if (!err)
 		err = id_taken(cluster, volume_id_next(inode->info.id), &next_taken);
 	if (err)
