@@ -155,6 +155,7 @@ enum map_event_type {
 	 * PG is clean without them; were that wrong, a disk that is not in the map counts as one that
 	 * is down. What was given up stays, so that it is known when it comes back. */
 	MAP_EV_FORGET,
+	MAP_EV_ANEW,      /* nothing but the epoch: PGs that miss something look again */
 };
 struct map_event {
 	enum map_event_type type;

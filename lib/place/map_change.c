@@ -420,6 +420,8 @@ static bool change_by_type(struct map *next, const struct map_event *event)
 		return change_disk_back(next, event);
 	case MAP_EV_FORGET:
 		return change_forget(next);
+	case MAP_EV_ANEW:
+		return true;
 	}
 	assert(!"unknown map event");
 	return false;

@@ -18,6 +18,7 @@ sheep_core_libcore_a_SOURCES = \
 	sheep/core/object.c \
 	sheep/core/peering.c \
 	sheep/core/pg.c \
+	sheep/core/pg.h \
 	sheep/core/pg_log.c \
 	sheep/core/plan.c \
 	sheep/core/read.c \

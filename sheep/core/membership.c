@@ -180,7 +180,10 @@ static bool propose_failed_disk(struct node *node)
 	for (uint32_t i = 0; i < node->config.info.disk_count; i++) {
 		struct disk_state *d = &node->disks[i];
 		struct map_event failed = {.type = MAP_EV_DISK_FAILED, .disk = d->id};
-		if (d->failed && propose_event(node, &failed))
+		const struct map_disk *known = map_find_disk(node->map, d->id);
+		/* One that was moved meanwhile, or a copy of it, may be well in another node. */
+		bool ours = known && node_is_self(node, known->node);
+		if (d->failed && ours && propose_event(node, &failed))
 			return true;
 	}
 	return false;
@@ -207,6 +210,25 @@ static bool peer_is_gone(const struct node *node, const struct peer *p, uint64_t
 		return node->now >= p->absent_since_ms + delay &&
 		       node->now >= node->started_ms + START_HOLD_MS;
 	return node->now >= p->heard_ms + SUSPECT_MS + delay && hears_most(node);
+}
+
+void membership_peer_anew(struct node *node)
+{
+	node->anew_epoch = node->map->epoch;
+}
+
+static bool propose_anew(struct node *node)
+{
+	struct map_event anew = {.type = MAP_EV_ANEW};
+
+	if (node->anew_epoch != node->map->epoch || node->now < node->anew_at)
+		return false;
+	if (node->now > node->anew_at + 60 * (uint64_t)ANEW_MS)
+		node->anew_pause_ms = 0; /* that was long ago */
+	node->anew_pause_ms = MIN(MAX(node->anew_pause_ms * 2, (uint64_t)ANEW_MS),
+	                          60 * (uint64_t)ANEW_MS);
+	node->anew_at = node->now + node->anew_pause_ms;
+	return propose_event(node, &anew);
 }
 
 static bool propose_about_peers(struct node *node)
@@ -269,7 +291,8 @@ void membership_tick(struct node *node)
 			node_exit(node, 0, "left the cluster");
 		return;
 	}
-	if (propose_self(node) || propose_failed_disk(node) || admin_next_event(node))
+	if (propose_self(node) || propose_failed_disk(node) || admin_next_event(node) ||
+	    propose_anew(node))
 		return;
 	propose_about_peers(node);
 }

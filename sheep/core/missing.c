@@ -35,6 +35,13 @@ struct missing *missing_add(struct node *node, struct pg *pg, uint64_t oid, uint
 	return m;
 }
 
+/* Peering let it stand because enough shards were there, and some proved to be damaged. If it was never
+ * acknowledged the version before it stands, which may well be whole. */
+bool missing_is_in_doubt(const struct missing *m)
+{
+	return m->unfound && m->unstable && !m->held;
+}
+
 uint32_t missing_redundancy(const struct missing *m)
 {
 	uint32_t have = __builtin_popcountll(m->have);
@@ -48,6 +55,8 @@ void missing_requeue(struct node *node, struct missing *m)
 {
 	list_remove(&m->queue);
 	m->unfound = !m->tombstone && (uint32_t)__builtin_popcountll(m->have) < m->pg->k;
+	if (missing_is_in_doubt(m))
+		membership_peer_anew(node);
 	if (m->running || m->unfound || m->held || !m->need)
 		return;
 	if (m->need == m->accept)

@@ -162,7 +162,7 @@ static bool op_replaces(const struct op *op)
 bool lost_handle(struct node *node, struct op *op, struct missing *m, bool *ret_answered)
 {
 	*ret_answered = false;
-	if (!m->unfound || m->running || !pg_heard_all(node, op->pg))
+	if (!m->unfound || m->running || missing_is_in_doubt(m) || !pg_heard_all(node, op->pg))
 		return false; /* (running: recovery still uses it, and looks again at its end) */
 	*ret_answered = true;
 	if (!op->exclusive || !op_replaces(op)) {
@@ -277,8 +277,9 @@ static void list_object(struct node *node, struct pg *pg, uint64_t oid, const st
 		e->version = c->version;
 		e->have = __builtin_popcountll(pg->live);
 	} else {
-		e = trouble_add(t, a->count ? SF__TROUBLE__KIND__UNFOUND : SF__TROUBLE__KIND__LOST,
-		                pg);
+		bool may_be_found = a->count || missing_is_in_doubt(m);
+		e = trouble_add(
+			t, may_be_found ? SF__TROUBLE__KIND__UNFOUND : SF__TROUBLE__KIND__LOST, pg);
 		e->version = m->version;
 		e->have = __builtin_popcountll(m->have);
 		trouble_disks(e, a);

@@ -330,6 +330,26 @@ static void min_live_and_scrub_are_settings(void **state)
 	map_unref(map);
 }
 
+static void anew_changes_nothing_but_the_epoch(void **state)
+{
+	struct map *map = format_ok(1, 1, 3, 2), *next = map_apply(map, &EV(ANEW));
+
+	assert_non_null(next);
+	assert_int_equal(next->epoch, map->epoch + 1);
+	next->epoch = map->epoch;
+	next->changed_s = map->changed_s;
+	uint8_t *a, *b;
+	size_t a_len, b_len;
+	map_encode(map, &a, &a_len);
+	map_encode(next, &b, &b_len);
+	assert_int_equal(a_len, b_len);
+	assert_memory_equal(a, b, a_len);
+	free(a);
+	free(b);
+	map_unref(next);
+	map_unref(map);
+}
+
 static void an_operators_weight_outlives_a_restart(void **state)
 {
 	struct map *map = format_ok(1, 1, 3, 2);
@@ -392,6 +412,7 @@ int main(void)
 		cmocka_unit_test(settings_change_when_they_differ),
 		cmocka_unit_test(a_disk_that_was_given_up_never_comes_back),
 		cmocka_unit_test(min_live_and_scrub_are_settings),
+		cmocka_unit_test(anew_changes_nothing_but_the_epoch),
 		cmocka_unit_test(an_operators_weight_outlives_a_restart),
 		cmocka_unit_test(applying_leaves_the_old_map_alone),
 		cmocka_unit_test(the_last_reference_frees),
