@@ -323,8 +323,8 @@ void peering_wait(struct node *node, struct pg *pg); /* tries again later */
 void peering_resolved(struct node *node, struct pg *pg);
 /* Decides about the objects up to `to` that members have listed. */
 void resolve_objects(struct node *node, struct pg *pg, uint64_t to);
-/* The version was decided against. */
-bool undo_rejected(const struct pg *pg, uint64_t version, uint64_t oid);
+/* The version was decided against, and not only for being a left-over of a deleted object. */
+bool undo_never_was(const struct pg *pg, uint64_t version, uint64_t oid);
 /* It is pending at that member below the version that stands. */
 bool undo_pending_below(const struct pg *pg, uint32_t member, uint64_t version, uint64_t oid);
 

@@ -37,6 +37,7 @@ struct undo {
 	uint32_t member, shard;
 	uint64_t oid, version;
 	enum undo_kind kind;
+	bool left_over; /* of a deleted object: it did happen */
 };
 
 /* Who has a shard at the version that counts: (member index, shard). At most one bit per shard. */

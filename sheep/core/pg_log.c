@@ -30,7 +30,7 @@ static bool member_committed(const struct member *mb, const struct log_entry *e)
  * Logs of the last active interval tell all that was acknowledged before it; older logs may tell of
  * versions that were taken back while their holder was away. Even in the former, what was pending
  * when the interval began, and still is, was only kept until it is decided. What is not stable yet
- * counts once it is.
+ * counts once it is. A left-over of a deleted object is dropped where it turns up, but it did happen.
  */
 static bool change_counts(struct pg *pg, uint32_t member, const struct log_entry *e,
                           uint32_t last_active)
@@ -42,7 +42,7 @@ static bool change_counts(struct pg *pg, uint32_t member, const struct log_entry
 		m->req = e->req;
 		return false;
 	}
-	if (undo_rejected(pg, e->version, e->oid))
+	if (undo_never_was(pg, e->version, e->oid))
 		return false;
 	if (member_committed(mb, e))
 		return true;

@@ -198,27 +198,28 @@ static bool deleted_when_clean(struct node *node, struct pg *pg, const struct fo
 	return lacking > having;
 }
 
-static void undo_add(struct pg *pg, uint32_t member, const struct shard_entry *e, uint64_t version,
-                     enum undo_kind kind)
+static struct undo *undo_add(struct pg *pg, uint32_t member, const struct shard_entry *e,
+                             uint64_t version, enum undo_kind kind)
 {
 	if (!(pg->undo_count & (pg->undo_count - 1))) /* room for twice as many */
 		pg->undo = xrealloc(pg->undo, MAX(1, 2 * pg->undo_count) * sizeof(*pg->undo));
-	pg->undo[pg->undo_count++] = (struct undo){
+	pg->undo[pg->undo_count] = (struct undo){
 		.member = member,
 		.shard = e->shard,
 		.oid = e->oid,
 		.version = version,
 		.kind = kind,
 	};
+	return &pg->undo[pg->undo_count++];
 }
 
 /* A rejected pending version is rolled back. When the committed one below it goes too, one removal
  * takes both: two requests could overtake each other. */
 static void undo_reject(struct pg *pg, uint32_t member, const struct shard_entry *e,
-                        uint64_t version)
+                        uint64_t version, bool left_over)
 {
 	if (e->version != version) {
-		undo_add(pg, member, e, version, UNDO_ROLLBACK);
+		undo_add(pg, member, e, version, UNDO_ROLLBACK)->left_over = left_over;
 		return;
 	}
 	for (uint32_t i = pg->undo_count; i-- > 0 && pg->undo[i].oid == e->oid;) {
@@ -228,7 +229,7 @@ static void undo_reject(struct pg *pg, uint32_t member, const struct shard_entry
 		u->kind = UNDO_REMOVE; /* of what is newest there */
 		return;
 	}
-	undo_add(pg, member, e, version, UNDO_REMOVE);
+	undo_add(pg, member, e, version, UNDO_REMOVE)->left_over = left_over;
 }
 
 /* The first about that object or a later one: they come in the order of objects, and may be many. */
@@ -246,12 +247,19 @@ static uint32_t undo_first(const struct pg *pg, uint64_t oid)
 	return lo;
 }
 
-bool undo_rejected(const struct pg *pg, uint64_t version, uint64_t oid)
+static const struct undo *undo_rejected(const struct pg *pg, uint64_t version, uint64_t oid)
 {
 	for (uint32_t i = undo_first(pg, oid); i < pg->undo_count && pg->undo[i].oid == oid; i++)
 		if (pg->undo[i].version == version && pg->undo[i].kind <= UNDO_REMOVE)
-			return true;
-	return false;
+			return &pg->undo[i];
+	return NULL;
+}
+
+bool undo_never_was(const struct pg *pg, uint64_t version, uint64_t oid)
+{
+	const struct undo *undo = undo_rejected(pg, version, oid);
+
+	return undo && !undo->left_over;
 }
 
 bool undo_pending_below(const struct pg *pg, uint32_t member, uint64_t version, uint64_t oid)
@@ -263,11 +271,11 @@ bool undo_pending_below(const struct pg *pg, uint32_t member, uint64_t version, 
 	return false;
 }
 
-static void reject(struct pg *pg, const struct found *f, uint64_t version)
+static void reject(struct pg *pg, const struct found *f, uint64_t version, bool left_over)
 {
 	for (uint32_t i = 0; i < f->count; i++)
 		if (entry_has(f->v[i].e, version))
-			undo_reject(pg, f->v[i].member, f->v[i].e, version);
+			undo_reject(pg, f->v[i].member, f->v[i].e, version, left_over);
 }
 
 struct verdict {
@@ -304,14 +312,14 @@ static void decide(struct node *node, struct pg *pg, const struct found *f, stru
 		uint64_t version = c.version;
 		verdict_fill(f, version, v);
 		if (deleted_when_clean(node, pg, f, version)) {
-			reject(pg, f, version);
+			reject(pg, f, version, true);
 			continue;
 		}
 		if (v->committed ||
 		    (!v->tombstone && (uint32_t)__builtin_popcountll(v->have) >= pg->k))
 			return;
 		if (never_acknowledged(node, pg, f, version)) {
-			reject(pg, f, version);
+			reject(pg, f, version, false);
 			continue;
 		}
 		v->undecided = !v->tombstone;
@@ -333,7 +341,7 @@ static void note_pending_beside(struct pg *pg, const struct found *f, const stru
 		if (!e->pending || e->pending == v->version || undo_rejected(pg, e->pending, f->oid))
 			continue;
 		if (e->pending > v->version)
-			reject(pg, f, e->pending);
+			reject(pg, f, e->pending, false);
 		else
 			undo_add(pg, f->v[i].member, e, e->pending,
 			         v->committed ? UNDO_SUPERSEDED : UNDO_LATER);
