@@ -356,7 +356,13 @@ static void on_linger(struct ev_loop *loop, ev_timer *w, int revents)
 static void on_join_timeout(struct ev_loop *loop, ev_timer *w, int revents)
 {
 	(void)loop, (void)revents;
-	daemon_stop(w->data, 1, "did not become a member in time");
+	struct daemon *d = w->data;
+	char why[DAEMON_TEXT_LEN];
+
+	snprintf(why, sizeof(why), "did not become a member of %.200s in %d s%s%s", d->options.cluster,
+	         JOIN_MS / 1000, d->driver->waiting ? ": " : "",
+	         d->driver->waiting ? d->driver->waiting(d->member) : "");
+	daemon_stop(d, 1, why);
 }
 
 static void on_signal(struct ev_loop *loop, ev_signal *w, int revents)
@@ -431,7 +437,7 @@ static int open_member(struct daemon *d, char text[DAEMON_TEXT_LEN])
 
 	d->driver = member_driver_find(d->options.cluster, &spec);
 	if (!d->driver) {
-		snprintf(text, DAEMON_TEXT_LEN, "-c %s: this version knows local[:DIR] only",
+		snprintf(text, DAEMON_TEXT_LEN, "-c %s: the drivers are local[:DIR] and zookeeper:HOST:PORT,...",
 		         d->options.cluster);
 		return -EINVAL;
 	}

@@ -6,16 +6,23 @@ sheep_member_libmember_a_SOURCES = \
 	sheep/member/local_register.c \
 	sheep/member/local_register.h \
 	sheep/member/member.c \
-	sheep/member/member.h
+	sheep/member/member.h \
+	sheep/member/zk_logic.c \
+	sheep/member/zk_logic.h \
+	sheep/member/zk_maps.c \
+	sheep/member/zk_maps.h \
+	sheep/member/zk_spec.c \
+	sheep/member/zk_spec.h \
+	sheep/member/zookeeper.c
 
 check_PROGRAMS += tests/unit/member_local_test
 tests_unit_member_local_test_SOURCES = tests/unit/member_local_test.c tests/unit/member_actor.h
 tests_unit_member_local_test_LDADD = sheep/member/libmember.a lib/place/libplace.a \
-	lib/wire/libwire.a lib/base/libbase.a $(PROTOBUF_C_LIBS) $(ISAL_LIBS) $(EV_LIBS) $(CMOCKA_LIBS)
+	lib/wire/libwire.a lib/base/libbase.a $(PROTOBUF_C_LIBS) $(ISAL_LIBS) $(EV_LIBS) $(ZOOKEEPER_LIBS) $(CMOCKA_LIBS)
 TAP_TESTS += tests/unit/member_local_test
 
 check_PROGRAMS += tests/unit/member_register_test
 tests_unit_member_register_test_SOURCES = tests/unit/member_register_test.c tests/unit/member_actor.h
 tests_unit_member_register_test_LDADD = sheep/member/libmember.a lib/place/libplace.a \
-	lib/wire/libwire.a lib/base/libbase.a $(PROTOBUF_C_LIBS) $(ISAL_LIBS) $(EV_LIBS) $(CMOCKA_LIBS)
+	lib/wire/libwire.a lib/base/libbase.a $(PROTOBUF_C_LIBS) $(ISAL_LIBS) $(EV_LIBS) $(ZOOKEEPER_LIBS) $(CMOCKA_LIBS)
 TAP_TESTS += tests/unit/member_register_test

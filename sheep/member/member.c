@@ -6,7 +6,7 @@
 
 #include "lib/base/math.h"
 
-static const struct member_driver *const drivers[] = {&member_local};
+static const struct member_driver *const drivers[] = {&member_local, &member_zookeeper};
 
 const struct member_driver *member_driver_find(const char *option, const char **ret_spec)
 {

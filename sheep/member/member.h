@@ -45,12 +45,14 @@ struct member_driver {
 	void (*propose)(struct member *member, uint64_t expected_cluster, uint32_t expected_epoch, const struct map *map);
 	/* This node's announcement changed (cluster adopted). */
 	int (*update)(struct member *member, const struct node_info *self);
+	/* What the daemon waits for that is no member yet: one line. NULL: nothing to say. */
+	const char *(*waiting)(const struct member *member);
 	/* Leaves the live set at once. */
 	void (*leave)(struct member *member);
 	void (*destroy)(struct member *member); /* NULL is fine */
 };
 
-extern const struct member_driver member_local;
+extern const struct member_driver member_local, member_zookeeper;
 /* By the first word of a -c argument ("local:/dir"); sets *ret_spec to what follows the colon or
  * NULL. NULL: unknown. */
 const struct member_driver *member_driver_find(const char *option, const char **ret_spec);
