@@ -300,9 +300,15 @@ static int choose_disks(struct options *o, char own[PATH_LEN], char text[TEXT_LE
 		o->disk_dirs[o->disk_count++] = own;
 	}
 	for (uint32_t i = 0; i < o->disk_count; i++)
-		if (make_dir(o->disk_dirs[i], text) < 0)
+		/* A disk that is broken is left out later; the only one must be there. */
+		if (make_dir(o->disk_dirs[i], text) < 0 && o->disk_count == 1)
 			return -1;
 	return 0;
+}
+
+static void set_log_level(const struct log *log, int level)
+{
+	__atomic_store_n(&((struct log *)log)->level, (enum log_level)level, __ATOMIC_RELAXED);
 }
 
 static int run(struct options *o, int ready)
@@ -311,7 +317,8 @@ static int run(struct options *o, int ready)
 	char text[TEXT_LEN] = "";
 	struct log_out out;
 	struct log log = {.level = o->log_level, .write = log_out_write, .arg = &out};
-	struct daemon_options d = {.version = PACKAGE_VERSION, .log = &log};
+	struct daemon_options d = {
+		.version = PACKAGE_VERSION, .log = &log, .set_log_level = set_log_level};
 	struct daemon *daemon;
 
 	if (check_addresses(o, text) < 0 || make_dir(o->meta_dir, text) < 0 ||
@@ -330,6 +337,7 @@ static int run(struct options *o, int ready)
 	d.gateway = o->gateway;
 	d.nosync = o->nosync;
 	d.recovery_max = o->recovery_max;
+	d.recovery_interval_ms = o->recovery_interval_ms;
 	raise_limits();
 	if (daemon_create(&d, &daemon, text) < 0 ||
 	    (o->pidfile && write_pidfile(o->pidfile, text) < 0))

@@ -23,7 +23,8 @@ static const char help[] =
 	"  -z, --zone N            failure zone (default: from the address)\n"
 	"  -g, --gateway           serve clients, store nothing\n"
 	"  -V, --vnodes N          weight of each disk, in GiB (default: its capacity)\n"
-	"  -R, --recovery max=N    objects being rebuilt at once\n"
+	"  -R, --recovery max=N[,interval=MS]\n"
+	"                          objects being rebuilt at once, and begun in an interval\n"
 	"  -l, --log level=error|warning|info|debug,dir=PATH,dst=file|stdout|syslog\n"
 	"  -P, --pidfile FILE      write the process id there\n"
 	"  -f, --foreground        do not go to the background\n"
@@ -149,13 +150,12 @@ static bool parse_recovery(char *arg, struct options *o, char text[OPTIONS_TEXT_
 			o->recovery_max = n;
 			continue;
 		}
-		if (!strncmp(part, "interval=", 9))
-			snprintf(
-				text, OPTIONS_TEXT_LEN,
-				"-R interval: recovery paces itself by client I/O; use max=N only");
-		else
-			snprintf(text, OPTIONS_TEXT_LEN, "-R %s: use max=N with N from 1 to 256",
-			         part);
+		if (!strncmp(part, "interval=", 9) && parse_number(part + 9, 0, 3600000, &n)) {
+			o->recovery_interval_ms = n;
+			continue;
+		}
+		snprintf(text, OPTIONS_TEXT_LEN,
+		         "-R %.200s: use max=N (1 to 256 objects),interval=MS (0 to 3600000)", part);
 		return false;
 	}
 	return true;

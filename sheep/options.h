@@ -20,7 +20,7 @@ struct options {
 	uint16_t port;
 	bool has_zone;
 	uint32_t zone;
-	uint32_t weight, recovery_max;
+	uint32_t weight, recovery_max, recovery_interval_ms;
 	bool gateway, foreground, nosync;
 	enum log_level log_level;
 	enum log_sink log_sink;

@@ -23,7 +23,7 @@
 #define MSG_TYPES(X)                                                                               \
 	/* any connection */                                                                       \
 	X(MSG_HELLO, 1)          /* version_min, version_max, cluster, node (0: client), epoch */  \
-	X(MSG_PING, 2)           /* epoch; reply the same */                                       \
+	X(MSG_PING, 2)           /* epoch [MSG_F_CLEAN]; reply: epoch */                           \
 	X(MSG_GET_MAP, 3)        /* offset = epoch wanted, 0 = current; reply: blob = map */       \
 	/* client to primary; object requests: epoch pool oid */                                   \
 	X(MSG_OBJ_READ, 10)      /* offset length; reply: payload, or none and MSG_F_ZEROS */      \
@@ -100,6 +100,7 @@ enum msg_flags {
 	MSG_F_ABSENT = 1 << 5, /* OBJ_READ reply: the object does not exist (with ZEROS) */
 	MSG_F_LOG = 1 << 7,    /* PG_ACTIVATE: the log is what counts, other entries are void */
 	MSG_F_IF = 1 << 8,     /* OBJ_WRITE, ZERO, DELETE: only if the object is at version `base` */
+	MSG_F_CLEAN = 1 << 9,  /* PING: every PG that the sender leads in this epoch is clean */
 };
 
 /* What a prepared or pushed change does to a shard. */

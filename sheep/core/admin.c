@@ -6,24 +6,13 @@
 #include <string.h>
 
 #include "lib/base/mem.h"
-#include "lib/wire/sheepfold.pb-c.h"
-#include "sheep/core/core.h"
+#include "sheep/core/admin.h"
 
-struct admin_wait {
-	struct list link; /* node->admin, in the order they came */
-	uint64_t conn;    /* 0: the asker is gone */
-	struct msg *req;
-	Sf__AdminRequest *ask;
-	bool proposed;
-	uint32_t pool; /* POOL: its id, once proposed */
-	char text[FORMAT_TEXT_LEN];
-};
-
-static void admin_answer(struct node *node, struct admin_wait *w, uint32_t result)
+void admin_answer(struct node *node, struct admin_wait *w, uint32_t result)
 {
 	struct msg *reply = msg_create_reply(w->req, result);
 
-	reply->length = w->pool;
+	reply->length = w->length;
 	reply->blob_len = strlen(w->text);
 	reply->blob = xmemdup(w->text, reply->blob_len);
 	if (w->conn)
@@ -36,9 +25,9 @@ static void admin_answer(struct node *node, struct admin_wait *w, uint32_t resul
 	free(w);
 }
 
-static void admin_refuse(struct node *node, struct admin_wait *w, uint32_t result, const char *why)
+void admin_refuse(struct node *node, struct admin_wait *w, uint32_t result, const char *why)
 {
-	strncpy(w->text, why, sizeof(w->text) - 1);
+	snprintf(w->text, sizeof(w->text), "%s", why);
 	admin_answer(node, w, result);
 }
 
@@ -59,7 +48,9 @@ void admin_handle(struct node *node, uint64_t conn, struct msg *msg)
 	if (ask->verb == SF__ADMIN_REQUEST__VERB__KILL) {
 		admin_answer(node, w, RES_OK);
 		node_exit(node, 0, "killed by an operator");
+		return;
 	}
+	admin_local(node, w);
 }
 
 void admin_client_lost(struct node *node, uint64_t conn)
@@ -165,6 +156,24 @@ static bool event_from_request(const struct map *map, const struct admin_wait *w
 		ev->scrub_interval_s = ask->scrub_interval_s;
 		ev->scrub_now = ask->scrub_now;
 		return true;
+	case SF__ADMIN_REQUEST__VERB__DRAIN:
+	case SF__ADMIN_REQUEST__VERB__MAINTENANCE:
+		ev->type = ask->verb == SF__ADMIN_REQUEST__VERB__DRAIN ? MAP_EV_DRAIN
+		                                                       : MAP_EV_MAINTENANCE;
+		ev->node = ask->node;
+		ev->on = ask->on;
+		return true;
+	case SF__ADMIN_REQUEST__VERB__WEIGHTS:
+		ev->type = MAP_EV_WEIGHTS;
+		ev->disks = ask->disks;
+		ev->weights = ask->weights;
+		ev->disk_count = ask->n_disks;
+		return ask->n_disks == ask->n_weights;
+	case SF__ADMIN_REQUEST__VERB__UNPLUG:
+		ev->type = MAP_EV_DISK_LEAVE;
+		ev->disk = w->disk;
+		ev->failed = ask->force;
+		return true;
 	case SF__ADMIN_REQUEST__VERB__LOST:
 		ev->type = MAP_EV_LOST;
 		ev->disks = ask->disks;
@@ -207,6 +216,18 @@ static bool pool_fits(const struct map *map, const struct map_event *ev, char te
 	return false;
 }
 
+/* Data can only leave for slots elsewhere. What has failed already is gone anyway. */
+static bool leaves_too_few(const struct map_event *ev, const struct map *next,
+                           char text[FORMAT_TEXT_LEN])
+{
+	bool leaves = (ev->type == MAP_EV_DRAIN && ev->on &&
+	               (map_find_node(next, ev->node)->flags & NODE_UP)) ||
+	              (ev->type == MAP_EV_DISK_LEAVE && !ev->failed &&
+	               !(map_find_disk(next, ev->disk)->flags & DISK_FAILED));
+
+	return leaves && !map_fills_slots(next, text);
+}
+
 static void admin_refuse_change(struct node *node, struct admin_wait *w, enum map_event_type type)
 {
 	if (type == MAP_EV_LOST)
@@ -230,7 +251,7 @@ static bool admin_propose(struct node *node, struct admin_wait *w)
 		return false;
 	}
 	ev.now_s = node->wall;
-	if (ev.type == MAP_EV_POOL && (w->pool = pool_like(node->map, &ev))) {
+	if (ev.type == MAP_EV_POOL && (w->length = pool_like(node->map, &ev))) {
 		admin_answer(node, w, RES_OK);
 		return false;
 	}
@@ -243,13 +264,22 @@ static bool admin_propose(struct node *node, struct admin_wait *w)
 		admin_refuse(node, w, RES_DENIED, "the cluster has changed meanwhile; look again");
 		return false;
 	}
+	if (ev.type == MAP_EV_DRAIN && !map_find_node(node->map, ev.node)) {
+		admin_refuse(node, w, RES_NOENT, "there is no such node");
+		return false;
+	}
 	struct map *next = map_apply(node->map, &ev);
 	if (!next) { /* nothing to change */
 		admin_refuse_change(node, w, ev.type);
 		return false;
 	}
+	if (leaves_too_few(&ev, next, w->text)) {
+		map_unref(next);
+		admin_answer(node, w, RES_INVALID);
+		return false;
+	}
 	if (ev.type == MAP_EV_POOL)
-		w->pool = pool_like(next, &ev);
+		w->length = pool_like(next, &ev);
 	w->proposed = true;
 	propose_map(node, next);
 	return true;
@@ -259,7 +289,7 @@ bool admin_next_event(struct node *node)
 {
 	list_each_safe (l, &node->admin) {
 		struct admin_wait *w = list_item(l, struct admin_wait, link);
-		if (!w->proposed && admin_propose(node, w))
+		if (!w->proposed && !w->local && admin_propose(node, w))
 			return true;
 	}
 	return false;
@@ -276,7 +306,7 @@ void admin_proposed(struct node *node, int result)
 		} else {
 			w->proposed =
 				false; /* somebody else's map won: on top of that one, again */
-			w->pool = 0;
+			w->length = 0;
 		}
 	}
 }

@@ -124,6 +124,7 @@ struct peer {
 	uint64_t heard_ms, up_since_ms;
 	uint64_t absent_since_ms; /* up in the map but not in the live set; 0: is */
 	uint64_t down_since_ms;   /* down in the map; 0: is up */
+	uint32_t clean_epoch;     /* all PGs that it leads in this epoch are clean; 0: are not */
 	bool live;
 };
 
@@ -158,6 +159,14 @@ struct disk_state {
 	bool polling;
 	struct disk_usage usage;
 	uint64_t repaired;
+	char *path;  /* "" when not known */
+	bool in_map; /* was seen in a map: absent from a later one, it has left */
+	bool back;   /* plugged in, or not to leave after all: the map is to take it (again) */
+};
+
+/* Requests met, for `node stat`. */
+struct req_stat {
+	uint64_t active, total, write, read, remove, bytes_written, bytes_read;
 };
 
 struct admin_wait;
@@ -218,13 +227,20 @@ struct node {
 	uint64_t polled_ms;
 	uint32_t stray_epoch, stray_pool, stray_pg, stray_disk; /* cursor of the search for strays */
 	uint64_t stray_at;  /* when to go on; 0: all looked through */
+	uint64_t map_at;    /* when the map at hand came */
+	uint32_t replaced_next; /* of config.replaced: the first that may still be in the map */
+	struct bad_disk *bad_disks; /* ours */
+	uint32_t bad_disk_count;
 	struct scrub *scrub;
 
 	struct {
 		uint64_t ops, written, read;
 		uint64_t recovered_objects, recovered_bytes, recovery_started;
 		uint64_t rate_at, rate_bytes, rate; /* of the last full second */
+		struct req_stat peer, client;
 	} stat;
+	uint64_t throttle_at; /* beginning of the recovery interval */
+	uint32_t throttled;   /* rebuilds begun in it */
 };
 
 /* effects.c */
@@ -248,6 +264,9 @@ void calls_cancel(struct node *node, struct list *calls);
 struct disk_job *disk_job_start(struct node *node, uint64_t disk, struct msg *req,
                                 void (*done)(struct node *, struct disk_job *), void *ctx);
 void disk_job_free(struct disk_job *job);
+
+/* status.c: counted as `node stat` shows them */
+void req_stat_count(struct req_stat *s, const struct msg *req);
 
 /* replica.c */
 void replica_handle(struct node *node, uint64_t from, bool is_client, struct msg *msg);
@@ -429,6 +448,20 @@ void admin_destroy(struct node *node);
 bool admin_next_event(
 	struct node *node); /* proposes what an operator asked for; true when it did */
 void nodes_handle(struct node *node, uint64_t conn, struct msg *msg);
+/* admin_local.c: what concerns the node asked alone */
+void admin_local(struct node *node, struct admin_wait *w);
+void admin_plugged(struct node *node, const struct event *ev);
+/* leave.c: what leaves, and what is plugged in */
+void leave_pinged(struct node *node, uint64_t peer, const struct msg *ping);
+uint32_t leave_ping_flags(struct node *node);
+void leave_tick(struct node *node);
+/* Each proposes one change; false: there is none to be made. */
+bool leave_propose_disks(struct node *node);
+bool leave_propose_forget(struct node *node);
+void node_add_disk(struct node *node, uint64_t id, uint32_t weight, const char *path);
+void node_remove_disk(struct node *node, uint32_t index);
+bool propose_event(struct node *node, struct map_event *event);
+uint64_t membership_rank_delay(const struct node *node);
 void status_handle(struct node *node, uint64_t conn, struct msg *msg);
 void stray_tick(struct node *node);
 void stray_reported(struct node *node, const struct msg *msg);

@@ -2,6 +2,8 @@
 noinst_LIBRARIES += sheep/core/libcore.a
 sheep_core_libcore_a_SOURCES = \
 	sheep/core/admin.c \
+	sheep/core/admin.h \
+	sheep/core/admin_local.c \
 	sheep/core/call.c \
 	sheep/core/check.c \
 	sheep/core/code.c \
@@ -9,6 +11,7 @@ sheep_core_libcore_a_SOURCES = \
 	sheep/core/disk_job.h \
 	sheep/core/effects.c \
 	sheep/core/epochs.c \
+	sheep/core/leave.c \
 	sheep/core/list.c \
 	sheep/core/listing.c \
 	sheep/core/membership.c \

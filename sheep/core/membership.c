@@ -81,6 +81,7 @@ void membership_heard(struct node *node, uint64_t peer)
 
 void membership_map_changed(struct node *node)
 {
+	node->map_at = node->now;
 	for (uint32_t i = 0; i < node->map->node_count; i++) {
 		const struct map_node *n = &node->map->nodes[i];
 		struct peer *p = peer_get(node, n->id);
@@ -122,7 +123,7 @@ void propose_map(struct node *node, struct map *next)
 	node->proposed_ms = node->now;
 }
 
-static bool propose_event(struct node *node, struct map_event *event)
+bool propose_event(struct node *node, struct map_event *event)
 {
 	event->now_s = node->wall;
 	struct map *next = map_apply(node->map, event);
@@ -133,7 +134,7 @@ static bool propose_event(struct node *node, struct map_event *event)
 }
 
 /* Our turn to propose something about others: position among the living, by id. */
-static uint64_t rank_delay(const struct node *node)
+uint64_t membership_rank_delay(const struct node *node)
 {
 	uint64_t rank = 0;
 
@@ -233,7 +234,7 @@ static bool propose_anew(struct node *node)
 
 static bool propose_about_peers(struct node *node)
 {
-	uint64_t delay = rank_delay(node);
+	uint64_t delay = membership_rank_delay(node);
 
 	for (uint32_t i = 0; i < node->peer_count; i++) {
 		const struct peer *p = &node->peers[i];
@@ -255,15 +256,19 @@ static bool propose_about_peers(struct node *node)
 
 static void ping_peers(struct node *node)
 {
+	uint32_t flags;
+
 	if (node->now < node->pinged_ms + PING_MS)
 		return;
 	node->pinged_ms = node->now;
+	flags = leave_ping_flags(node);
 	for (uint32_t i = 0; i < node->map->node_count; i++) {
 		const struct map_node *n = &node->map->nodes[i];
 		if (!(n->flags & NODE_UP) || node_is_self(node, n->id))
 			continue;
 		struct msg *m = msg_create(MSG_PING);
 		m->epoch = node->map->epoch;
+		m->flags = flags;
 		node_send(node, n->id, m);
 	}
 }
@@ -291,8 +296,8 @@ void membership_tick(struct node *node)
 			node_exit(node, 0, "left the cluster");
 		return;
 	}
-	if (propose_self(node) || propose_failed_disk(node) || admin_next_event(node) ||
-	    propose_anew(node))
+	if (propose_self(node) || propose_failed_disk(node) || leave_propose_disks(node) ||
+	    admin_next_event(node) || propose_anew(node) || propose_about_peers(node))
 		return;
-	propose_about_peers(node);
+	leave_propose_forget(node);
 }

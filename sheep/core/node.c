@@ -40,9 +40,14 @@ struct node *node_create(const struct node_config *config)
 	list_init(&node->accepting);
 	for (uint32_t i = 0; i <= MAX_PARITY; i++)
 		list_init(&node->recover[i]);
-	node->disks = xcalloc(config->info.disk_count + 1, sizeof(*node->disks));
-	for (uint32_t i = 0; i < config->info.disk_count; i++)
+	node->disks = xcalloc(NODE_MAX_DISKS, sizeof(*node->disks));
+	for (uint32_t i = 0; i < config->info.disk_count; i++) {
 		node->disks[i].id = config->info.disks[i].id;
+		node->disks[i].path = xstrdup(config->disk_paths ? config->disk_paths[i] : "");
+	}
+	node->bad_disks = xcalloc(config->bad_disk_count + 1, sizeof(*node->bad_disks));
+	for (uint32_t i = 0; i < config->bad_disk_count; i++)
+		node->bad_disks[node->bad_disk_count++] = config->bad_disks[i];
 	return node;
 }
 
@@ -86,7 +91,10 @@ void node_destroy(struct node *node)
 	free(node->rec);
 	free(node->live);
 	free(node->peers);
+	for (uint32_t i = 0; i < node->config.info.disk_count; i++)
+		free(node->disks[i].path);
 	free(node->disks);
+	free(node->bad_disks);
 	free(node);
 }
 
@@ -148,6 +156,7 @@ static void peer_msg(struct node *node, uint64_t from, struct msg *msg)
 			call_reply_arrived(node, from, msg);
 		msg_destroy(msg);
 	} else if (msg->type == MSG_PING) {
+		leave_pinged(node, from, msg);
 		node_send(node, from, msg_create_reply(msg, RES_OK));
 		msg_destroy(msg);
 	} else if (is_holder_request(msg->type)) {
@@ -244,8 +253,10 @@ static void usage_done(struct node *node, struct disk_job *job)
 {
 	struct disk_state *d = node_disk(node, job->disk);
 
-	d->usage = job->usage;
-	d->polling = false;
+	if (d) { /* not unplugged meanwhile */
+		d->usage = job->usage;
+		d->polling = false;
+	}
 	disk_job_free(job);
 }
 
@@ -286,6 +297,7 @@ static void tick(struct node *node)
 {
 	forgive_pause(node);
 	usage_poll(node);
+	leave_tick(node);
 	membership_tick(node);
 	if (!node->map || node->exiting)
 		return;
@@ -354,6 +366,9 @@ static void event_dispatch(struct node *node, const struct event *ev)
 		break;
 	case EV_STOP:
 		node->leaving = true;
+		break;
+	case EV_PLUGGED:
+		admin_plugged(node, ev);
 		break;
 	case EV_ADOPTED:
 		node_take_adopted(node, ev->result);

@@ -78,6 +78,8 @@ enum event_type {
 	EV_COMPUTE_DONE, /* compute_job */
 	EV_STOP, /* asked to leave in order: EFF_EXIT follows when the map says that we are down */
 	EV_ADOPTED, /* all disks carry the cluster of the last EFF_ADOPT; result 0 or an error */
+	EV_PLUGGED, /* EFF_PLUG is over: text = its path; result 0: from, weight, cluster of the disk that the
+	             * driver has now; else why */
 };
 
 struct event {
@@ -93,6 +95,9 @@ struct event {
 	uint32_t live_count;
 	struct disk_job *disk_job;
 	struct compute_job *compute_job;
+	const char *text, *why;
+	uint32_t weight;
+	uint64_t cluster;
 };
 
 enum effect_type {
@@ -103,6 +108,9 @@ enum effect_type {
 	EFF_PROPOSE, /* map (one reference handed over); expected_epoch, expected_cluster: what the register must hold (0, 0: nothing) */
 	EFF_ADOPT, /* cluster: stamp the stores with it; wipe: they held another cluster's data (reformat), drop that first */
 	EFF_EXIT,  /* leave the live set and exit with `status`; text says why */
+	EFF_PLUG,  /* text: open the disk in this directory, stamped with `cluster`; EV_PLUGGED follows */
+	EFF_UNPLUG, /* to = disk: close it; its jobs still come back, later ones with RES_IO */
+	EFF_LOG_LEVEL, /* status: enum log_level */
 };
 
 struct effect {
@@ -136,6 +144,16 @@ struct node_config {
 	struct buf_pool *pool;         /* borrowed */
 	const char *const *disk_paths; /* [info.disk_count], for status; may be NULL */
 	uint32_t recovery_max;         /* objects being rebuilt at once per node; 0: default */
+	uint32_t recovery_interval_ms; /* at most recovery_max begun in it; 0: no such limit */
+	/* Disks that other ones stand in for now: nobody needs to wait for them. */
+	const uint64_t *replaced;
+	uint32_t replaced_count;
+	/* What could not be opened, for status. */
+	const struct bad_disk {
+		uint64_t id; /* 0: not known */
+		const char *path, *why;
+	} *bad_disks;
+	uint32_t bad_disk_count;
 	uint64_t scrub_interval_ms; /* instead of the map's; 0: as the map says */
 	uint64_t
 		max_client_bytes; /* payload of client requests under way at once; 0: default. Beyond: RES_AGAIN */

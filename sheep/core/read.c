@@ -163,6 +163,7 @@ void client_object_request(struct node *node, uint64_t conn, struct msg *msg)
 		return;
 	}
 	node->stat.ops++;
+	req_stat_count(&node->stat.client, msg);
 	op_run run = msg->type == MSG_OBJ_LIST ? list_run : request_run(msg, &exclusive);
 	struct op *op = op_create(node, pg, conn, msg, run, msg->type != MSG_OBJ_LIST && exclusive);
 	if (pg->state != PG_ACTIVE)

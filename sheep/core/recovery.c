@@ -238,6 +238,21 @@ static void recovery_rate(struct node *node)
 		node->stat.recovery_started = node->stat.rate = 0;
 }
 
+/* The operator's limit: so many begun in an interval. */
+static bool throttle_allows(struct node *node, uint32_t max)
+{
+	if (!node->config.recovery_interval_ms)
+		return true;
+	if (node->now >= node->throttle_at + node->config.recovery_interval_ms) {
+		node->throttle_at = node->now;
+		node->throttled = 0;
+	}
+	if (node->throttled >= max)
+		return false;
+	node->throttled++;
+	return true;
+}
+
 void recovery_pump(struct node *node)
 {
 	uint32_t max = node->config.recovery_max ? node->config.recovery_max : RECOVERY_DEFAULT;
@@ -250,7 +265,7 @@ void recovery_pump(struct node *node)
 		recovery_start(node, list_item(node->accepting.next, struct missing, queue));
 	if (node->map->flags & MAP_RECOVERY_DISABLED)
 		return;
-	while (node->recovering < limit && (m = recovery_next(node)))
+	while (node->recovering < limit && (m = recovery_next(node)) && throttle_allows(node, max))
 		recovery_start(node, m);
 }
 

@@ -32,6 +32,10 @@ static void replica_job_done(struct node *node, struct disk_job *job)
 
 	if (reply->result != RES_OK)
 		payload_fini(&reply->payload);
+	if (!to.is_client) {
+		node->stat.peer.active--;
+		node->stat.peer.bytes_read += payload_len(&reply->payload);
+	}
 	job->reply = NULL;
 	if (type == MSG_PG_DROP)
 		msg_destroy(reply); /* one-way, or nobody waits */
@@ -117,6 +121,10 @@ void replica_handle(struct node *node, uint64_t from, bool is_client, struct msg
 	if (msg->type == MSG_SHARD_READ && (msg->length == 0 || msg->length > BUF_MAX))
 		return replica_refuse(node, &to, msg, RES_INVALID);
 
+	if (!is_client) {
+		req_stat_count(&node->stat.peer, msg);
+		node->stat.peer.active++;
+	}
 	struct disk_job *job = disk_job_start(node, msg->disk, msg, replica_job_done, NULL);
 	job->asker = from;
 	job->asker_is_client = is_client;

@@ -79,7 +79,7 @@ static void fill_disk(const struct node *node, uint32_t i, Sf__NodeStatus__Disk 
 
 	sf__node_status__disk__init(d);
 	d->id = st->id;
-	d->path = node->config.disk_paths ? (char *)node->config.disk_paths[i] : (char *)"";
+	d->path = st->path;
 	d->size_bytes = st->usage.size_bytes;
 	d->used_bytes = st->usage.used_bytes;
 	d->live_bytes = st->usage.live_bytes;
@@ -106,6 +106,56 @@ static void fill_activity(struct node *node, Sf__NodeStatus *s)
 	s->client_bytes_read = node->stat.read;
 	s->client_inflight = node->client_ops;
 	s->pool_bytes = buf_pool_used_bytes(node->config.pool);
+}
+
+void req_stat_count(struct req_stat *s, const struct msg *req)
+{
+	s->total++;
+	switch (req->type) {
+	case MSG_OBJ_WRITE:
+	case MSG_OBJ_ZERO:
+	case MSG_SHARD_PREPARE:
+	case MSG_SHARD_PUSH:
+		s->write++;
+		s->bytes_written += payload_len(&req->payload);
+		break;
+	case MSG_OBJ_READ:
+	case MSG_SHARD_READ:
+		s->read++;
+		break;
+	case MSG_OBJ_DELETE:
+	case MSG_SHARD_REMOVE:
+		s->remove++;
+		break;
+	default:
+		break;
+	}
+}
+
+static void fill_requests(Sf__NodeStatus__Requests *r, const struct req_stat *s)
+{
+	sf__node_status__requests__init(r);
+	r->active = s->active;
+	r->total = s->total;
+	r->write = s->write;
+	r->read = s->read;
+	r->remove = s->remove;
+	r->bytes_written = s->bytes_written;
+	r->bytes_read = s->bytes_read;
+}
+
+static void fill_bad_disks(const struct node *node, Sf__NodeStatus *s, Sf__NodeStatus__BadDisk *bad,
+                           Sf__NodeStatus__BadDisk **list)
+{
+	for (uint32_t i = 0; i < node->bad_disk_count; i++) {
+		sf__node_status__bad_disk__init(&bad[i]);
+		bad[i].path = (char *)node->bad_disks[i].path;
+		bad[i].why = (char *)node->bad_disks[i].why;
+		bad[i].id = node->bad_disks[i].id;
+		list[i] = &bad[i];
+	}
+	s->bad_disks = list;
+	s->n_bad_disks = node->bad_disk_count;
 }
 
 static void fill_scrub(struct node *node, Sf__NodeStatus__Scrub *s)
@@ -143,6 +193,9 @@ void status_handle(struct node *node, uint64_t conn, struct msg *msg)
 	Sf__NodeStatus__Disk *disks = xcalloc(node->config.info.disk_count + 1, sizeof(*disks));
 	Sf__NodeStatus__Disk **list = xcalloc(node->config.info.disk_count + 1, sizeof(*list));
 	Sf__NodeStatus__Scrub scrub = SF__NODE_STATUS__SCRUB__INIT;
+	Sf__NodeStatus__BadDisk *bad = xcalloc(node->bad_disk_count + 1, sizeof(*bad));
+	Sf__NodeStatus__BadDisk **bad_list = xcalloc(node->bad_disk_count + 1, sizeof(*bad_list));
+	Sf__NodeStatus__Requests client, peer;
 	struct troubles troubles = {.max = TROUBLES_IN_STATUS, .max_down = DOWN_IN_STATUS};
 	struct msg from = {.flags = MSG_F_FIRST};
 	uint64_t by_redundancy[MAX_PARITY + 1] = {0}, unfound[UNFOUND_SHOWN];
@@ -155,6 +208,14 @@ void status_handle(struct node *node, uint64_t conn, struct msg *msg)
 	fill_activity(node, &s);
 	fill_scrub(node, &scrub);
 	s.scrub = &scrub;
+	node->stat.client.active = node->client_ops;
+	node->stat.client.bytes_written = node->stat.written;
+	node->stat.client.bytes_read = node->stat.read;
+	fill_requests(&client, &node->stat.client);
+	fill_requests(&peer, &node->stat.peer);
+	s.client = &client;
+	s.peer = &peer;
+	fill_bad_disks(node, &s, bad, bad_list);
 	troubles_list(node, &from, &troubles);
 	s.troubles = troubles.v;
 	s.n_troubles = troubles.count;
@@ -170,6 +231,8 @@ void status_handle(struct node *node, uint64_t conn, struct msg *msg)
 	troubles_fini(&troubles);
 	free(list);
 	free(disks);
+	free(bad_list);
+	free(bad);
 	node_reply(node, conn, reply);
 	msg_destroy(msg);
 }

@@ -24,12 +24,13 @@ struct completions {
 };
 
 /* Something a disk thread has to say besides finished jobs. */
-enum notice_type { NOTICE_ADOPTED, NOTICE_FAILED };
+enum notice_type { NOTICE_ADOPTED, NOTICE_FAILED, NOTICE_PLUGGED, NOTICE_CLOSED };
 struct notice {
 	struct list link;
 	enum notice_type type;
 	uint64_t disk;
 	int result;
+	void *arg; /* PLUGGED: disks.c's own */
 };
 
 void completions_init(struct completions *c, struct ev_loop *loop,

@@ -51,6 +51,7 @@ struct daemon {
 	int adopt_result;
 	uint32_t quiet_ticks;       /* in a row in which no payload was held */
 	bool joined, stopping;
+	bool announce; /* disks came or went: the live set is to know */
 	int exit_status;
 	char stop_why[DAEMON_TEXT_LEN];
 	ev_timer tick, leave, linger, join;
@@ -138,6 +139,16 @@ static void effect_run(struct daemon *d, struct effect *fx)
 		break;
 	case EFF_ADOPT:
 		effect_adopt(d, fx->cluster);
+		break;
+	case EFF_PLUG:
+		disks_plug(d->disks, fx->text, fx->cluster);
+		break;
+	case EFF_UNPLUG:
+		disks_unplug(d->disks, fx->to, &d->info);
+		d->announce = true;
+		break;
+	case EFF_LOG_LEVEL:
+		d->options.set_log_level(d->options.log, fx->status);
 		break;
 	case EFF_EXIT:
 		daemon_stop(d, fx->status, fx->text);
@@ -289,16 +300,35 @@ static void on_adopted(struct daemon *d, const struct notice *n)
 	daemon_step(d, (struct event){.type = EV_ADOPTED, .result = d->adopt_result});
 }
 
+static void on_plugged(struct daemon *d, struct notice *n)
+{
+	struct event ev;
+
+	disks_plugged(d->disks, n, &d->info, &ev);
+	d->announce = d->announce || ev.result == 0;
+	daemon_step(d, ev);
+}
+
 static void take_notices(struct daemon *d, struct list *notices)
 {
 	struct list *l;
 
 	while ((l = list_pop(notices))) {
 		struct notice *n = list_item(l, struct notice, link);
-		if (n->type == NOTICE_ADOPTED)
+		switch (n->type) {
+		case NOTICE_ADOPTED:
 			on_adopted(d, n);
-		else
+			break;
+		case NOTICE_FAILED:
 			daemon_step(d, (struct event){.type = EV_DISK_LOST, .from = n->disk});
+			break;
+		case NOTICE_PLUGGED:
+			on_plugged(d, n);
+			continue;
+		case NOTICE_CLOSED:
+			disks_closed(d->disks, n->disk);
+			break;
+		}
 		free(n);
 	}
 }
@@ -337,6 +367,10 @@ static void on_tick(struct ev_loop *loop, ev_timer *w, int revents)
 	struct daemon *d = w->data;
 
 	daemon_step(d, (struct event){.type = EV_TICK});
+	if (d->announce && !d->adopting) {
+		d->announce = false;
+		d->driver->update(d->member, &d->info);
+	}
 	disks_idle(d->disks, boottime_ms());
 	pool_adjust(d);
 }
@@ -456,10 +490,11 @@ static void open_node(struct daemon *d)
 		.version = d->options.version,
 		.log = d->log,
 		.pool = d->pool,
-		.disk_paths = d->options.disk_dirs,
 		.recovery_max = d->options.recovery_max,
+		.recovery_interval_ms = d->options.recovery_interval_ms,
 	};
 
+	disks_config(d->disks, &config);
 	d->node = node_create(&config);
 }
 

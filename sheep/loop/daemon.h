@@ -27,9 +27,11 @@ struct daemon_options {
 	uint32_t weight; /* 0: each disk's capacity in GiB */
 	bool gateway, nosync;
 	uint32_t recovery_max; /* 0: default */
+	uint32_t recovery_interval_ms; /* 0: none */
 	uint64_t node_id;
 	const char *version;
 	const struct log *log; /* called from the disk threads too */
+	void (*set_log_level)(const struct log *log, int level);
 };
 
 struct daemon;

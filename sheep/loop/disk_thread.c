@@ -19,7 +19,7 @@ struct disk_thread {
 	pthread_cond_t wake;
 	struct list queue;
 	uint64_t adopt; /* cluster to stamp; 0: none */
-	bool sleeping, stop;
+	bool sleeping, stop, leaving;
 	/* ---- */
 	struct store *store;
 	bool told_failed;
@@ -113,6 +113,8 @@ static void *thread_main(void *arg)
 		thread_tell_failure(t);
 	}
 	store_close(t->store);
+	if (t->leaving)
+		thread_tell(t, NOTICE_CLOSED, 0);
 	return NULL;
 }
 
@@ -169,6 +171,15 @@ void disk_thread_adopt(struct disk_thread *t, uint64_t cluster)
 	disk_thread_kick(t);
 	pthread_mutex_lock(&t->lock);
 	t->adopt = cluster;
+	pthread_mutex_unlock(&t->lock);
+	pthread_cond_signal(&t->wake);
+}
+
+void disk_thread_leave(struct disk_thread *t)
+{
+	disk_thread_kick(t);
+	pthread_mutex_lock(&t->lock);
+	t->stop = t->leaving = true;
 	pthread_mutex_unlock(&t->lock);
 	pthread_cond_signal(&t->wake);
 }

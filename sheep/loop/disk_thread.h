@@ -27,6 +27,9 @@ void disk_thread_add(struct disk_thread *t, struct disk_job *job);
 void disk_thread_kick(struct disk_thread *t);
 /* Stamps the store (store_adopt) after what is queued; answers with NOTICE_ADOPTED. */
 void disk_thread_adopt(struct disk_thread *t, uint64_t cluster);
+/* Carries out what is queued and closes the store, which the thread tells with NOTICE_CLOSED;
+ * disk_thread_stop then does not wait. */
+void disk_thread_leave(struct disk_thread *t);
 /* Carries out what is queued, closes the store, joins. Finished jobs are still posted. NULL is
  * fine. */
 void disk_thread_stop(struct disk_thread *t);

@@ -2,8 +2,10 @@
 noinst_LIBRARIES += sheep/loop/libloop.a
 sheep_loop_libloop_a_SOURCES = sheep/loop/completions.c sheep/loop/completions.h \
 	sheep/loop/compute_pool.c sheep/loop/compute_pool.h sheep/loop/daemon.c \
-	sheep/loop/daemon.h sheep/loop/disk_thread.c sheep/loop/disk_thread.h \
-	sheep/loop/disks.c sheep/loop/disks.h \
+	sheep/loop/daemon.h sheep/loop/disk_table.c sheep/loop/disk_table.h \
+	sheep/loop/disk_thread.c sheep/loop/disk_thread.h \
+	sheep/loop/disks.c sheep/loop/disks.h sheep/loop/disks_open.c sheep/loop/disks_open.h \
+	sheep/loop/disks_plug.c \
 	sheep/loop/memory_disk.c sheep/loop/memory_disk.h
 
 check_PROGRAMS += tests/unit/loop_threads_test

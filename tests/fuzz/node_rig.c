@@ -166,6 +166,10 @@ static void take_effect(struct node_rig *r, struct effect *fx)
 	case EFF_ADOPT:
 		node_rig_event(r, &adopted);
 		break;
+	case EFF_PLUG:
+	case EFF_UNPLUG:
+	case EFF_LOG_LEVEL:
+		break; /* nobody asks for them here */
 	case EFF_EXIT:
 		r->gone = true;
 		break;

@@ -244,6 +244,10 @@ static void effect_carry_out(struct world *w, struct sim_node *n, struct effect 
 	case EFF_ADOPT:
 		sim_member_adopt(w, n->index, fx->cluster, fx->wipe);
 		break;
+	case EFF_PLUG:
+	case EFF_UNPLUG:
+	case EFF_LOG_LEVEL:
+		break; /* nobody asks for them here */
 	case EFF_EXIT:
 		break; /* last of all */
 	}
