@@ -208,6 +208,8 @@ struct sf_node {
 	uint32_t zone;
 	uint32_t weight; /* V-Nodes: 128 for the average node */
 	bool up, out, gateway;
+	bool draining;    /* its data are to leave, and then it may */
+	bool maintenance; /* down, its data are not rebuilt elsewhere */
 	uint32_t disk_count;
 };
 struct sf_disk {
@@ -216,6 +218,8 @@ struct sf_disk {
 	bool up, failed, lost, known; /* lost: given up by an operator; known: the figures below come from its node */
 	char path[256];
 	uint64_t size_bytes, used_bytes, avail_bytes, live_bytes, checksum_errors;
+	uint64_t shards;
+	bool leaving; /* being unplugged */
 };
 struct sf_pool {
 	uint32_t id;
@@ -263,6 +267,30 @@ int sf_scrub_set_interval(struct sf_cluster *cluster, uint32_t interval_s);
 /* Verifies all now. Returns at once; sf_status tells how far it is. */
 int sf_scrub_start(struct sf_cluster *cluster);
 int sf_node_kill(struct sf_cluster *cluster, uint64_t node);
+/* The node's data leave for others while it goes on serving; down after that, it leaves the cluster.
+ * -EINVAL when the others cannot take all parts of an object. */
+int sf_node_drain(struct sf_cluster *cluster, uint64_t node, bool on);
+/* While it is on, the node may be down without its data being rebuilt elsewhere. */
+int sf_node_maintenance(struct sf_cluster *cluster, uint64_t node, bool on);
+/* How much of the data each disk gets, in GiB of its capacity unless told otherwise; all at once. */
+int sf_set_weights(struct sf_cluster *cluster, const uint64_t *disks, const uint32_t *weights,
+                   uint32_t count);
+/* A directory of the node, on a disk of its own, becomes a disk; one that is leaving stays. */
+int sf_disk_plug(struct sf_cluster *cluster, uint64_t node, const char *path);
+/* A disk of the node, by path or (path NULL) by id: its data leave and then it does. now: at once,
+ * and what it holds is not read any more. */
+int sf_disk_unplug(struct sf_cluster *cluster, uint64_t node, const char *path, uint64_t disk,
+                   bool now);
+/* What the node logs: 0 error, 1 warning, 2 info, 3 debug; -1: only asks. Gives the level, or an
+ * error. */
+int sf_node_log_level(struct sf_cluster *cluster, uint64_t node, int level);
+/* The node rebuilds at most max objects at once, and begins at most max in interval_ms (0: no such
+ * limit). set NULL: only asks. */
+struct sf_throttle {
+	uint32_t max, interval_ms;
+};
+int sf_node_throttle(struct sf_cluster *cluster, uint64_t node, const struct sf_throttle *set,
+                     struct sf_throttle *ret);
 
 /* Everything an operator asks: gathered from all living nodes at once. */
 enum sf_health {
@@ -327,6 +355,15 @@ struct sf_node_progress {
 	uint64_t node;
 	bool recovering;
 	uint64_t done, total; /* objects of this recovery */
+	bool known;           /* it answered; else the rest is 0 */
+	struct sf_requests {
+		uint64_t active; /* now; the rest since the daemon started */
+		uint64_t total, write, read, remove, flush, bytes_written, bytes_read;
+	} client, peer;
+};
+struct sf_bad_disk { /* given to a daemon, and could not be opened */
+	uint64_t node, disk; /* disk 0: not known which */
+	char path[256], why[256];
 };
 struct sf_status {
 	enum sf_health health;
@@ -353,6 +390,9 @@ struct sf_status {
 	uint32_t node_count;
 	struct sf_node_progress *nodes;
 	struct sf_scrub scrub;
+	uint32_t nodes_draining, nodes_maintenance, disks_leaving; /* leaving: not among those failed */
+	uint32_t bad_disk_count;
+	struct sf_bad_disk *bad_disks;
 	uint32_t min_live_extra;
 	struct sf_troubles troubles; /* the first few; sf_troubles_get has all */
 	char advice[512]; /* what to do next; "" when all is well */

@@ -16,13 +16,6 @@
 /* A change of the map needs a proposal, perhaps several; a format stamps every disk. */
 enum { ADMIN_MS = 30000 };
 
-struct admin {
-	const char *addr; /* NULL: any daemon */
-	uint16_t port;
-	uint64_t length; /* of the reply */
-	char *text;      /* of the reply; NULL: none */
-};
-
 static char *reply_text(const struct msg *reply)
 {
 	char *text;
@@ -35,8 +28,7 @@ static char *reply_text(const struct msg *reply)
 	return text;
 }
 
-/* a->text belongs to the caller also on failure, where sf_error() has it too. */
-static int admin_call(struct sf_cluster *cluster, const Sf__AdminRequest *what, struct admin *a)
+int admin_call(struct sf_cluster *cluster, const Sf__AdminRequest *what, struct admin *a)
 {
 	size_t len = sf__admin_request__get_packed_size(what);
 	uint8_t *blob = xmalloc(len);
@@ -61,7 +53,7 @@ static int admin_call(struct sf_cluster *cluster, const Sf__AdminRequest *what, 
 	return err;
 }
 
-static int admin_simple(struct sf_cluster *cluster, const Sf__AdminRequest *what)
+int admin_simple(struct sf_cluster *cluster, const Sf__AdminRequest *what)
 {
 	struct admin a = {0};
 	int err = admin_call(cluster, what, &a);
@@ -161,26 +153,38 @@ int sf_give_up(struct sf_cluster *cluster, uint32_t epoch, const uint64_t *disks
 	return admin_simple(cluster, &what);
 }
 
-int sf_node_kill(struct sf_cluster *cluster, uint64_t node)
+int admin_to_node(struct sf_cluster *cluster, uint64_t node, const Sf__AdminRequest *what,
+                  uint64_t *ret_length)
 {
-	Sf__AdminRequest what = SF__ADMIN_REQUEST__INIT;
-	struct map *map = cluster_map_copy(cluster);
+	struct map *map = node ? cluster_map_copy(cluster) : NULL;
 	const struct map_node *n = map ? map_find_node(map, node) : NULL;
 	char addr[ADDR_LEN];
-	struct admin a = {.addr = addr};
+	struct admin a = {0};
 	int err;
 
 	if (n) {
 		memcpy(addr, n->addr, sizeof(addr));
+		a.addr = addr;
 		a.port = n->port;
 	}
 	map_unref(map);
-	if (!a.port)
+	if (node && !a.port)
+		return error_set(-ENOENT, "there is no such node");
+	err = admin_call(cluster, what, &a);
+	free(a.text);
+	if (!err && ret_length)
+		*ret_length = a.length;
+	return err;
+}
+
+int sf_node_kill(struct sf_cluster *cluster, uint64_t node)
+{
+	Sf__AdminRequest what = SF__ADMIN_REQUEST__INIT;
+
+	if (!node)
 		return error_set(-ENOENT, "there is no such node");
 	what.verb = SF__ADMIN_REQUEST__VERB__KILL;
-	err = admin_call(cluster, &what, &a);
-	free(a.text);
-	return err;
+	return admin_to_node(cluster, node, &what, NULL);
 }
 
 int admin_pool(struct sf_cluster *cluster, struct sf_redundancy redundancy, uint32_t object_shift,

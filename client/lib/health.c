@@ -33,6 +33,8 @@ void health_count_map(struct sf_status *s, const struct map *map)
 	for (uint32_t i = 0; i < map->node_count; i++) {
 		s->nodes_up += !!(map->nodes[i].flags & NODE_UP);
 		s->nodes_out += !!(map->nodes[i].flags & NODE_OUT);
+		s->nodes_draining += !!(map->nodes[i].flags & NODE_DRAIN);
+		s->nodes_maintenance += !!(map->nodes[i].flags & NODE_MAINTENANCE);
 	}
 	s->disks_total = map->disk_count;
 	for (uint32_t i = 0; i < map->disk_count; i++) {
@@ -42,6 +44,10 @@ void health_count_map(struct sf_status *s, const struct map *map)
 		s->disks_up += map_disk_up(map, d);
 		if (d->flags & DISK_LOST) {
 			s->disks_lost++;
+			continue;
+		}
+		if (d->flags & DISK_LEAVING) {
+			s->disks_leaving++;
 			continue;
 		}
 		s->disks_failed += !!(d->flags & DISK_FAILED);
@@ -133,7 +139,7 @@ static bool grace_left(const struct map *map, uint64_t now_s, uint32_t *ret_wait
 		const struct map_node *n = &map->nodes[i];
 		uint64_t away = now_s > n->down_since_s ? now_s - n->down_since_s : 0;
 
-		if (n->flags & (NODE_UP | NODE_OUT))
+		if (n->flags & (NODE_UP | NODE_OUT | NODE_DRAIN | NODE_MAINTENANCE))
 			continue;
 		waiting++;
 		best = MIN(best, away < grace_s ? grace_s - away : 0);
@@ -184,7 +190,7 @@ static void advise_down(struct text *t, const struct sf_status *s, const struct 
 	}
 	if (!grace_left(map, now_s, &waiting, &left))
 		return;
-	down_list(map, NODE_UP | NODE_OUT, names, sizeof(names));
+	down_list(map, NODE_UP | NODE_OUT | NODE_DRAIN | NODE_MAINTENANCE, names, sizeof(names));
 	if (left == 0)
 		say(t,
 		    "%u node%s down (%.150s) and the grace period is over; rebuilding is about to begin.",
@@ -195,6 +201,57 @@ static void advise_down(struct text *t, const struct sf_status *s, const struct 
 		    "Start %s again before that to avoid it.",
 		    waiting, waiting == 1 ? " is" : "s are", names, span_text(left, span),
 		    waiting == 1 ? "its" : "their", waiting == 1 ? "it" : "them");
+}
+
+/* "127.0.0.1:7001 /disks/b" of the first that failed; "" when there is no more than an id. */
+static const char *failed_name(const struct sf_status *s, const struct map *map, char *text, size_t size)
+{
+	text[0] = '\0';
+	for (uint32_t i = 0; i < s->disk_count; i++) {
+		const struct sf_disk *d = &s->disks[i];
+		const struct map_node *n = map_find_node(map, d->node);
+
+		if (!d->failed || d->lost || d->leaving || !n)
+			continue;
+		snprintf(text, size, " (%s%s:%u %.60s)", s->disks_failed > 1 ? "the first: " : "",
+		         n->addr, n->port, *d->path ? d->path : "");
+		if (!*d->path)
+			text[strlen(text) - 2] = ')', text[strlen(text) - 1] = '\0';
+		break;
+	}
+	return text;
+}
+
+/* What operators have begun, and what they have to do. */
+static void advise_operations(struct text *t, const struct sf_status *s, const struct map *map)
+{
+	uint32_t leaving = 0, away = 0, back = 0;
+	char name[200];
+
+	if (s->disks_failed > 0)
+		say(t, "%u disk%s failed%s: replace %s and plug the new one in, or dog node md unplug %s.",
+		    s->disks_failed, s->disks_failed == 1 ? " has" : "s have",
+		    failed_name(s, map, name, sizeof(name)), s->disks_failed == 1 ? "it" : "them",
+		    s->disks_failed == 1 ? "it" : "them");
+	for (uint32_t i = 0; i < s->bad_disk_count; i++)
+		if (!s->bad_disks[i].disk)
+			say(t, "%.80s is not used: %.100s.", s->bad_disks[i].path, s->bad_disks[i].why);
+	for (uint32_t i = 0; i < map->node_count; i++) {
+		uint32_t flags = map->nodes[i].flags;
+
+		leaving += (flags & NODE_DRAIN) && !(flags & NODE_UP);
+		away += (flags & NODE_MAINTENANCE) && !(flags & (NODE_UP | NODE_DRAIN));
+		back += (flags & NODE_MAINTENANCE) && (flags & NODE_UP);
+	}
+	if (leaving > 0)
+		say(t, "%u drained node%s down and leave%s the cluster once all is rebuilt without it.",
+		    leaving, leaving == 1 ? " is" : "s are", leaving == 1 ? "s" : "");
+	if (away > 0)
+		say(t, "%u node%s down for maintenance: nothing is rebuilt elsewhere until dog node maintenance "
+		       "ends that.", away, away == 1 ? " is" : "s are");
+	if (back > 0)
+		say(t, "%u node%s in maintenance mode and up: dog node maintenance ID off ends that.", back,
+		    back == 1 ? " is" : "s are");
 }
 
 static void advise_room(struct text *t, const struct sf_status *s)
@@ -257,9 +314,7 @@ static void advise(struct sf_status *s, const struct map *map, uint64_t now_s)
 	if (s->nodes_silent > 0)
 		say(&t, "%u node%s up but did not answer: see %s log.", s->nodes_silent,
 		    s->nodes_silent == 1 ? " is" : "s are", s->nodes_silent == 1 ? "its" : "their");
-	if (s->disks_failed > 0)
-		say(&t, "%u disk%s failed: replace %s.", s->disks_failed,
-		    s->disks_failed == 1 ? " has" : "s have", s->disks_failed == 1 ? "it" : "them");
+	advise_operations(&t, s, map);
 	if ((map->flags & MAP_RECOVERY_DISABLED) && s->health != SF_HEALTH_OK)
 		say(&t, "Recovery is disabled: dog cluster recover enable starts it.");
 	else if (s->health == SF_HEALTH_RECOVERING && s->recovery_eta_s != ~0ull &&

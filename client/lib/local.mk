@@ -3,6 +3,7 @@ client_lib_libsheepfold_a_SOURCES = \
 	include/sheepfold.h \
 	client/lib/admin.c \
 	client/lib/admin.h \
+	client/lib/admin_node.c \
 	client/lib/attr.c \
 	client/lib/attr.h \
 	client/lib/attr_record.c \

@@ -56,6 +56,8 @@ static void view_fill_nodes(const struct map *map, struct sf_map *view)
 		out->up = n->flags & NODE_UP;
 		out->out = n->flags & NODE_OUT;
 		out->gateway = n->flags & NODE_GATEWAY;
+		out->draining = n->flags & NODE_DRAIN;
+		out->maintenance = n->flags & NODE_MAINTENANCE;
 		for (uint32_t d = 0; d < map->disk_count; d++) {
 			if (map->disks[d].node != n->id)
 				continue;

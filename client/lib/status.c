@@ -14,7 +14,7 @@
 #include "lib/base/mem.h"
 #include "lib/wire/sheepfold.pb-c.h"
 
-enum { STATUS_MS = 2000, STATUS_WINDOW = 64 };
+enum { STATUS_MS = 2000, STATUS_WINDOW = 64, BAD_DISKS_MAX = 4096 };
 
 struct gathering {
 	const struct map *map;
@@ -45,6 +45,7 @@ static void merge_disk(struct sf_status *s, const Sf__NodeStatus__Disk *in)
 		d->avail_bytes = in->avail_bytes;
 		d->live_bytes = in->live_bytes;
 		d->checksum_errors = in->checksum_errors;
+		d->shards = in->shards;
 		d->failed |= in->failed;
 		add64(&s->size_bytes, in->size_bytes);
 		add64(&s->used_bytes, in->used_bytes);
@@ -80,6 +81,39 @@ static void merge_scrub(struct sf_scrub *s, const Sf__NodeStatus__Scrub *in)
 	add64(&s->undecided, in->undecided);
 }
 
+static void take_requests(struct sf_requests *r, const Sf__NodeStatus__Requests *in)
+{
+	if (!in)
+		return;
+	*r = (struct sf_requests){
+		.active = in->active,
+		.total = in->total,
+		.write = in->write,
+		.read = in->read,
+		.remove = in->remove,
+		.flush = in->flush,
+		.bytes_written = in->bytes_written,
+		.bytes_read = in->bytes_read,
+	};
+}
+
+/* What does not open is known by its path; so is the disk of the map that it is, or was. */
+static void take_bad_disk(struct sf_status *s, uint64_t node, const Sf__NodeStatus__BadDisk *in)
+{
+	struct sf_bad_disk *bad;
+
+	if (s->bad_disk_count >= BAD_DISKS_MAX)
+		return;
+	s->bad_disks = xrealloc(s->bad_disks, (s->bad_disk_count + 1) * sizeof(*bad));
+	bad = &s->bad_disks[s->bad_disk_count++];
+	*bad = (struct sf_bad_disk){.node = node, .disk = in->id};
+	snprintf(bad->path, sizeof(bad->path), "%s", in->path);
+	snprintf(bad->why, sizeof(bad->why), "%s", in->why);
+	for (uint32_t i = 0; i < s->disk_count && in->id; i++)
+		if (s->disks[i].id == in->id && !s->disks[i].known)
+			snprintf(s->disks[i].path, sizeof(s->disks[i].path), "%s", in->path);
+}
+
 static void merge_node(struct sf_status *s, const Sf__NodeStatus *in,
                        struct sf_node_progress *progress)
 {
@@ -104,6 +138,11 @@ static void merge_node(struct sf_status *s, const Sf__NodeStatus *in,
 	add64(&s->recovered_bytes, in->recovered_bytes);
 	add64(&s->recovery_rate_bytes_s, in->recovery_rate_bytes_s);
 	s->recovery_running_ms = MAX(s->recovery_running_ms, in->recovery_started_ms_ago);
+	for (size_t i = 0; i < in->n_bad_disks; i++)
+		take_bad_disk(s, progress->node, in->bad_disks[i]);
+	progress->known = true;
+	take_requests(&progress->client, in->client);
+	take_requests(&progress->peer, in->peer);
 	progress->recovering = in->objects_missing > 0;
 	progress->done = progress->recovering ? in->recovered_objects : 0;
 	progress->total = progress->done;
@@ -164,6 +203,7 @@ static void fill_disks(struct sf_status *s, const struct map *map)
 			.up = map_disk_up(map, d),
 			.failed = d->flags & DISK_FAILED,
 			.lost = d->flags & DISK_LOST,
+			.leaving = d->flags & DISK_LEAVING,
 		};
 	}
 }
@@ -224,6 +264,7 @@ void sf_status_free(struct sf_status *status)
 		return;
 	troubles_fini(&status->troubles);
 	free(status->disks);
+	free(status->bad_disks);
 	free(status->nodes);
 	free(status);
 }
