@@ -9,6 +9,7 @@
 #include "client/dog/check.h"
 #include "client/dog/dog.h"
 #include "client/dog/json.h"
+#include "client/dog/node_view.h"
 #include "client/dog/recover.h"
 #include "client/dog/text.h"
 
@@ -338,6 +339,7 @@ static const struct dog_verb verbs[] = {
          1,
          cluster_recover,
          {{'f', "force", NULL, "with force: do not ask before disks are given up"}}},
+	{"reweight", "", "the disks' weights follow their capacities again", 0, 0, cluster_reweight, {{0}}},
 	{"check", "", "verify and repair every volume", 0, 0, cluster_check, {{0}}},
 	{"scrub",
          "[status|start]",

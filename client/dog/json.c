@@ -50,25 +50,28 @@ json_t *json_volume(const struct sf_volume_info *info)
 
 json_t *json_node(uint32_t id, const struct sf_node *n)
 {
-	return json_pack("{s:i, s:o, s:s, s:i, s:o, s:i, s:b, s:b, s:b, s:i}", "id", (int)id,
+	return json_pack("{s:i, s:o, s:s, s:i, s:o, s:i, s:b, s:b, s:b, s:b, s:b, s:i}", "id", (int)id,
 	                 "node", hex(n->id), "address", n->address, "port", (int)n->port, "zone",
 	                 number(n->zone), "v_nodes", (int)n->weight, "up", n->up, "out", n->out,
-	                 "gateway", n->gateway, "disks", (int)n->disk_count);
+	                 "gateway", n->gateway, "draining", n->draining, "maintenance",
+	                 n->maintenance, "disks", (int)n->disk_count);
 }
 
 json_t *json_disk(const struct sf_disk *d)
 {
-	json_t *value = json_pack("{s:o, s:o, s:b, s:b, s:b, s:b, s:o}", "disk", hex(d->id), "node",
+	json_t *value = json_pack("{s:o, s:o, s:b, s:b, s:b, s:b, s:b, s:o}", "disk", hex(d->id), "node",
 	                          hex(d->node), "up", d->up, "failed", d->failed, "lost", d->lost,
+	                          "leaving", d->leaving,
 	                          "known", d->known, "weight", number(d->weight));
 
 	if (d->known)
 		json_object_update_new(
 			value,
-			json_pack("{s:o, s:o, s:o, s:o, s:o, s:o}", "path", name_value(d->path),
+			json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "path", name_value(d->path),
 		                  "size", number(d->size_bytes), "used", number(d->used_bytes),
 		                  "avail", number(d->avail_bytes), "live", number(d->live_bytes),
-		                  "checksum_errors", number(d->checksum_errors)));
+		                  "checksum_errors", number(d->checksum_errors), "parts",
+		                  number(d->shards)));
 	return value;
 }
 
@@ -130,6 +133,21 @@ static json_t *status_recovery(const struct sf_status *s)
 	                 number(s->recovery_running_ms), "eta_s", eta);
 }
 
+static json_t *bad_disks(const struct sf_status *s)
+{
+	json_t *list = json_array();
+
+	for (uint32_t i = 0; i < s->bad_disk_count; i++) {
+		const struct sf_bad_disk *b = &s->bad_disks[i];
+
+		json_array_append_new(list, json_pack("{s:o, s:o, s:o, s:o}", "node", hex(b->node),
+		                                      "disk", b->disk ? hex(b->disk) : json_null(),
+		                                      "path", name_value(b->path), "why",
+		                                      name_value(b->why)));
+	}
+	return list;
+}
+
 json_t *json_status(const struct sf_status *s)
 {
 	json_t *disks = json_array();
@@ -137,14 +155,16 @@ json_t *json_status(const struct sf_status *s)
 	for (uint32_t i = 0; i < s->disk_count; i++)
 		json_array_append_new(disks, json_disk(&s->disks[i]));
 	return json_pack(
-		"{s:s, s:s, s:o, s:{s:i, s:i, s:i, s:i}, s:{s:i, s:i, s:i, s:i, s:i, s:o},"
+		"{s:s, s:s, s:o, s:{s:i, s:i, s:i, s:i, s:i, s:i}, s:{s:i, s:i, s:i, s:i, s:i, s:i, s:o, s:o},"
 		" s:{s:i, s:i, s:i, s:i, s:i, s:i, s:i}, s:{s:o, s:o, s:o, s:i}, s:o,"
 		" s:{s:o, s:o, s:o}, s:o, s:o, s:i}",
 		"health", sf_health_word(s->health), "advice", s->advice, "epoch", number(s->epoch),
 		"nodes", "total", (int)s->nodes_total, "up", (int)s->nodes_up, "out",
-		(int)s->nodes_out, "silent", (int)s->nodes_silent, "disks", "total",
+		(int)s->nodes_out, "silent", (int)s->nodes_silent, "draining", (int)s->nodes_draining, "maintenance",
+		(int)s->nodes_maintenance, "disks", "total",
 		(int)s->disks_total, "up", (int)s->disks_up, "failed", (int)s->disks_failed, "out",
-		(int)s->disks_out, "given_up", (int)s->disks_lost, "list", disks,
+		(int)s->disks_out, "given_up", (int)s->disks_lost, "leaving", (int)s->disks_leaving,
+		"not_opened", bad_disks(s), "list", disks,
 		"placement_groups", "total", (int)s->pgs_total, "clean", (int)s->pgs_clean,
 		"degraded", (int)s->pgs_degraded, "recovering", (int)s->pgs_recovering, "peering",
 		(int)s->pgs_peering, "halted", (int)s->pgs_halted, "down", (int)s->pgs_down,

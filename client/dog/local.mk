@@ -10,7 +10,13 @@ client_dog_dog_SOURCES = \
 	client/dog/json.h \
 	client/dog/main.c \
 	client/dog/node.c \
+	client/dog/node_leave.c \
+	client/dog/node_leave.h \
+	client/dog/node_md.c \
 	client/dog/node_recovery.c \
+	client/dog/node_set.c \
+	client/dog/node_stat.c \
+	client/dog/node_view.c \
 	client/dog/node_view.h \
 	client/dog/progress.c \
 	client/dog/progress.h \

@@ -7,58 +7,95 @@
 
 #include "client/dog/dog.h"
 #include "client/dog/json.h"
-#include "client/dog/node_view.h"
+#include "client/dog/node_leave.h"
 #include "client/dog/text.h"
-
-/* ---- Living nodes ---- */
-
-int node_view_get(struct dog *dog, struct node_view *ret)
-{
-	int code = dog_connect(dog), err;
-
-	*ret = (struct node_view){0};
-	if (code)
-		return code;
-	err = sf_map_get(dog->cluster, 0, &ret->map);
-	if (err < 0)
-		return dog_fail(err, "get the list of nodes");
-	ret->living = calloc(ret->map->node_count + 1, sizeof(ret->living[0]));
-	for (uint32_t i = 0; ret->living && i < ret->map->node_count; i++)
-		if (ret->map->nodes[i].up)
-			ret->living[ret->count++] = &ret->map->nodes[i];
-	return DOG_OK;
-}
-
-void node_view_fini(struct node_view *view)
-{
-	free(view->living);
-	sf_map_free(view->map);
-}
 
 /* ---- list ---- */
 
+/* Behind a row, for people: what is special about the node. */
+static const char *node_note(const struct sf_node *n, const struct sf_status *s)
+{
+	struct leaver l = {.node = n};
+
+	if (n->draining && !n->up)
+		return "   down, leaving";
+	if (n->draining)
+		return s && leaver_is_empty(s, &l) ? "   drained" : "   draining";
+	if (n->maintenance)
+		return n->up ? "   maintenance" : "   down, maintenance";
+	return n->up ? "" : n->out ? "   down, out" : "   down";
+}
+
+static bool any_draining(const struct sf_map *map)
+{
+	for (uint32_t i = 0; i < map->node_count; i++)
+		if (map->nodes[i].draining)
+			return true;
+	return false;
+}
+
+/* -v: ids, and those that are down; they have no place among the living. */
+static void list_more(const struct node_view *view)
+{
+	char row[TEXT_ROW_LEN];
+
+	for (uint32_t i = 0; i < view->map->node_count; i++) {
+		const struct sf_node *n = &view->map->nodes[i];
+
+		if (n->up)
+			continue;
+		text_node_row(0, n, false, row);
+		printf("   -%s%s   %016llx\n", row + 4, node_note(n, NULL), (unsigned long long)n->id);
+	}
+}
+
+static void list_print(const struct dog *dog, const struct node_view *view, const struct sf_status *s)
+{
+	char row[TEXT_ROW_LEN];
+
+	if (!dog->raw)
+		printf("  Id   Host:Port         V-Nodes       Zone\n");
+	for (uint32_t i = 0; i < view->count; i++) {
+		text_node_row(i, view->living[i], dog->raw, row);
+		printf("%s%s", row, dog->raw ? "" : node_note(view->living[i], s));
+		if (dog->verbose && !dog->raw)
+			printf("   %016llx", (unsigned long long)view->living[i]->id);
+		putchar('\n');
+	}
+	if (dog->verbose && !dog->raw)
+		list_more(view);
+}
+
+static int list_json(const struct node_view *view, const struct sf_status *s)
+{
+	json_t *list = json_array(), *value;
+
+	for (uint32_t i = 0; i < view->count; i++) {
+		struct leaver l = {.node = view->living[i]};
+
+		value = json_node(i, view->living[i]);
+		if (s && view->living[i]->draining)
+			json_object_set_new(value, "drained", json_boolean(leaver_is_empty(s, &l)));
+		json_array_append_new(list, value);
+	}
+	return json_print(list);
+}
+
 static int node_list(struct dog *dog, int argc, char **argv)
 {
+	struct sf_status *status = NULL;
 	struct node_view view;
-	char row[TEXT_ROW_LEN];
-	json_t *list;
 	int code = node_view_get(dog, &view);
 
 	if (code)
 		return code;
-	if (dog->json) {
-		list = json_array();
-		for (uint32_t i = 0; i < view.count; i++)
-			json_array_append_new(list, json_node(i, view.living[i]));
-		code = json_print(list);
-	} else {
-		if (!dog->raw)
-			printf("  Id   Host:Port         V-Nodes       Zone\n");
-		for (uint32_t i = 0; i < view.count; i++) {
-			text_node_row(i, view.living[i], dog->raw, row);
-			printf("%s\n", row);
-		}
-	}
+	if (any_draining(view.map) && sf_status_get(dog->cluster, &status) < 0)
+		status = NULL;
+	if (dog->json)
+		code = list_json(&view, status);
+	else
+		list_print(dog, &view, status);
+	sf_status_free(status);
 	node_view_fini(&view);
 	return code;
 }
@@ -172,122 +209,74 @@ static int node_info(struct dog *dog, int argc, char **argv)
 	return code;
 }
 
-/* ---- md ---- */
-
-static void md_print_node(const struct dog *dog, const struct sf_status *status, uint64_t node)
-{
-	char row[TEXT_ROW_LEN], label[16];
-	uint32_t id = 0;
-
-	for (uint32_t i = 0; i < status->disk_count; i++) {
-		const struct sf_disk *d = &status->disks[i];
-
-		if (d->node != node)
-			continue;
-		snprintf(label, sizeof(label), "%2u", id++);
-		text_space_row(label, d->size_bytes, d->used_bytes, d->avail_bytes,
-		               d->failed  ? "failed"
-		               : d->known ? d->path
-		                          : "?",
-		               dog->raw, row);
-		printf("%s\n", row);
-	}
-}
-
-static int md_show(struct dog *dog, const struct node_view *view, const struct sf_status *status)
-{
-	bool all = option_get(dog, "all") != NULL;
-	uint64_t home = sf_home_node(dog->cluster);
-	json_t *disks = json_array();
-
-	if (!dog->raw && !dog->json)
-		printf("Id\tSize\tUsed\tAvail\tUse%%\tPath\n");
-	for (uint32_t i = 0; i < view->count; i++) {
-		uint64_t node = view->living[i]->id;
-
-		if (!all && node != home)
-			continue;
-		if (all && !dog->json)
-			printf(dog->raw ? "Node %u\n" : "Node %u:\n", i);
-		if (!dog->json)
-			md_print_node(dog, status, node);
-		for (uint32_t d = 0; d < status->disk_count; d++)
-			if (status->disks[d].node == node)
-				json_array_append_new(disks, json_disk(&status->disks[d]));
-	}
-	if (dog->json)
-		return json_print(disks);
-	json_decref(disks);
-	return DOG_OK;
-}
-
-static int node_md(struct dog *dog, int argc, char **argv)
-{
-	struct sf_status *status;
-	struct node_view view;
-	int code, err;
-
-	if (strcmp(argv[0], "plug") == 0 || strcmp(argv[0], "unplug") == 0)
-		return dog_usage("dog node md %s: not available in this version", argv[0]);
-	if (strcmp(argv[0], "info") != 0 || argc > 1)
-		return dog_usage("dog node md takes info");
-	code = node_view_get(dog, &view);
-	if (code)
-		return code;
-	err = sf_status_get(dog->cluster, &status);
-	if (err < 0) {
-		node_view_fini(&view);
-		return dog_fail(err, "get the disks' state");
-	}
-	code = md_show(dog, &view, status);
-	sf_status_free(status);
-	node_view_fini(&view);
-	return code;
-}
-
 /* ---- kill ---- */
 
 static int node_kill(struct dog *dog, int argc, char **argv)
 {
+	const struct sf_node *node;
 	struct node_view view;
-	uint64_t id;
-	int code, err;
+	int code = node_view_get(dog, &view), err;
 
-	if (text_parse_number(argv[0], UINT32_MAX, &id) < 0)
-		return dog_usage("'%.40s' is no id of dog node list", argv[0]);
-	code = node_view_get(dog, &view);
 	if (code)
 		return code;
-	if (id >= view.count) {
-		fprintf(stderr,
-		        "Failed to kill node %llu: there are %u living nodes, ids begin at 0\n",
-		        (unsigned long long)id, view.count);
-		node_view_fini(&view);
-		return DOG_MISSING;
-	}
-	err = sf_node_kill(dog->cluster, view.living[id]->id);
+	code = node_pick(&view, argv[0], &node);
+	err = code ? 0 : sf_node_kill(dog->cluster, node->id);
 	node_view_fini(&view);
-	return err < 0 ? dog_fail(err, "kill node %s", argv[0]) : DOG_OK;
+	return err < 0 ? dog_fail(err, "kill node %s", argv[0]) : code;
 }
 
 static const struct dog_verb verbs[] = {
 	{"list", "", "the living nodes", 0, 0, node_list, {{0}}},
 	{"info", "", "space of each node", 0, 0, node_info, {{0}}},
 	{"recovery",
-         "[info]",
-         "nodes that rebuild data, and how far they are",
+         "[info] | set-throttle MAX INTERVAL | get-throttle",
+         "nodes that rebuild data, and how far they are; how many objects the node connected to begins "
+         "to rebuild in INTERVAL milliseconds",
          0,
          3,
          node_recovery,
          {{'P', "progress", NULL, "follow it until it is done: objects, rate, time left"}}},
 	{"md",
-         "info",
-         "disks of the node connected to",
+         "info | plug DIRS | unplug DIRS",
+         "disks of the node connected to; take more into use, or let some go",
          1,
          2,
          node_md,
-         {{'A', "all", NULL, "of all nodes"}}},
-	{"kill", "ID", "stop one node in order; ID as in dog node list", 1, 1, node_kill, {{0}}},
+         {{'A', "all", NULL, "info: of all nodes"},
+          {'f', "force", NULL, "unplug: at once, without moving its data away first"},
+          {'w', "wait", "SECONDS", "unplug: until its data have left"}}},
+	{"drain",
+         "ID|ADDRESS",
+         "move a node's data to the others, so that it may go; one that is down leaves the cluster",
+         1,
+         1,
+         node_drain,
+         {{'f', "force", NULL, "also when the others seem to have too little room"},
+          {'w', "wait", "SECONDS", "until it is empty; exit code 1 when the time is over"}}},
+	{"undrain", "ID|ADDRESS", "the node is to hold data again", 1, 1, node_undrain, {{0}}},
+	{"maintenance",
+         "ID|ADDRESS on|off",
+         "while it is on, the node may be down without its data being rebuilt elsewhere",
+         2,
+         2,
+         node_maintenance,
+         {{0}}},
+	{"vnodes", "set N", "weight of the node connected to; 128 is the average", 2, 2, node_vnodes, {{0}}},
+	{"stat",
+         "",
+         "requests that the node connected to has met",
+         0,
+         0,
+         node_stat,
+         {{'w', "watch", NULL, "those of each second, until interrupted"}}},
+	{"log",
+         "level set LEVEL | level get | level list",
+         "what the node connected to logs",
+         2,
+         3,
+         node_log,
+         {{0}}},
+	{"kill", "ID|ADDRESS", "stop one node in order", 1, 1, node_kill, {{0}}},
 	{0},
 };
 const struct dog_noun dog_node = {"node", "Nodes and their disks:", verbs};

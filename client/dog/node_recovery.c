@@ -131,17 +131,58 @@ static int recovery_follow(struct dog *dog)
 	}
 }
 
+/* ---- Its pace ---- */
+
+static int throttle_set(struct dog *dog, int argc, char **argv)
+{
+	struct sf_throttle set;
+	uint64_t max, interval;
+	int code, err;
+
+	if (argc != 3 || text_parse_number(argv[1], 256, &max) < 0 || max == 0 ||
+	    text_parse_number(argv[2], 3600000, &interval) < 0)
+		return dog_usage("dog node recovery set-throttle takes MAX (1 to 256 objects) and INTERVAL "
+		                 "(0 to 3600000 ms)");
+	code = dog_connect(dog);
+	if (code)
+		return code;
+	set = (struct sf_throttle){(uint32_t)max, (uint32_t)interval};
+	err = sf_node_throttle(dog->cluster, sf_home_node(dog->cluster), &set, NULL);
+	return err < 0 ? dog_fail(err, "set the pace of recovery") : DOG_OK;
+}
+
+static int throttle_get(struct dog *dog, int argc, const char *verb)
+{
+	struct sf_throttle now;
+	int code, err;
+
+	if (argc != 1)
+		return dog_usage("dog node recovery %s takes no more", verb);
+	code = dog_connect(dog);
+	if (code)
+		return code;
+	err = sf_node_throttle(dog->cluster, sf_home_node(dog->cluster), NULL, &now);
+	if (err < 0)
+		return dog_fail(err, "get the pace of recovery");
+	if (dog->json)
+		return json_print(json_pack("{s:i, s:i}", "max", (int)now.max, "interval_ms",
+		                            (int)now.interval_ms));
+	printf(dog->raw ? "%u %u\n" : "max: %u, interval: %u ms\n", now.max, now.interval_ms);
+	return DOG_OK;
+}
+
 int node_recovery(struct dog *dog, int argc, char **argv)
 {
 	struct sf_status *status;
 	struct node_view view;
 	int code, err;
 
-	if (argc > 0 &&
-	    (strcmp(argv[0], "set-throttle") == 0 || strcmp(argv[0], "get-throttle") == 0))
-		return dog_usage("dog node recovery %s: not available in this version", argv[0]);
+	if (argc > 0 && strcmp(argv[0], "set-throttle") == 0)
+		return throttle_set(dog, argc, argv);
+	if (argc > 0 && strcmp(argv[0], "get-throttle") == 0)
+		return throttle_get(dog, argc, argv[0]);
 	if (argc > 1 || (argc == 1 && strcmp(argv[0], "info") != 0))
-		return dog_usage("dog node recovery takes info, or nothing");
+		return dog_usage("dog node recovery takes info, set-throttle, get-throttle, or nothing");
 	code = node_view_get(dog, &view);
 	if (code)
 		return code;

@@ -104,10 +104,14 @@ static void status_print(const struct sf_status *s, const struct sf_map *map)
 	part_print(s->nodes_total - s->nodes_up, "down");
 	part_print(s->nodes_out, "out");
 	part_print(s->nodes_silent, "silent");
+	part_print(s->nodes_draining, "draining");
+	part_print(s->nodes_maintenance, "in maintenance");
 	printf("\nDisks: %u, %u up", s->disks_total, s->disks_up);
 	part_print(s->disks_failed, "failed");
 	part_print(s->disks_out, "out");
 	part_print(s->disks_lost, "given up");
+	part_print(s->disks_leaving, "leaving");
+	part_print(s->bad_disk_count, "not opened");
 	printf("\n");
 	if (s->health == SF_HEALTH_UNFORMATTED)
 		return;
