@@ -391,6 +391,7 @@ struct sf_status {
 	struct sf_node_progress *nodes;
 	struct sf_scrub scrub;
 	uint32_t nodes_draining, nodes_maintenance, disks_leaving; /* leaving: not among those failed */
+	uint32_t nodes_waiting; /* down, and out when the grace period is over */
 	uint32_t bad_disk_count;
 	struct sf_bad_disk *bad_disks;
 	uint32_t min_live_extra;

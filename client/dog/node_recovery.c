@@ -87,7 +87,7 @@ static bool is_over(const struct sf_status *s)
  */
 static bool is_stuck(const struct sf_status *s)
 {
-	return s->health != SF_HEALTH_RECOVERING && s->nodes_total - s->nodes_up <= s->nodes_out;
+	return s->health != SF_HEALTH_RECOVERING && s->nodes_waiting == 0;
 }
 
 static int follow_end(const struct sf_status *s, uint64_t objects)

@@ -33,6 +33,8 @@ void health_count_map(struct sf_status *s, const struct map *map)
 	for (uint32_t i = 0; i < map->node_count; i++) {
 		s->nodes_up += !!(map->nodes[i].flags & NODE_UP);
 		s->nodes_out += !!(map->nodes[i].flags & NODE_OUT);
+		s->nodes_waiting += !(map->nodes[i].flags &
+		                      (NODE_UP | NODE_OUT | NODE_DRAIN | NODE_MAINTENANCE));
 		s->nodes_draining += !!(map->nodes[i].flags & NODE_DRAIN);
 		s->nodes_maintenance += !!(map->nodes[i].flags & NODE_MAINTENANCE);
 	}

@@ -71,7 +71,7 @@ static void disk_is_bad(struct disks *disks, const char *path, const char *why)
 	struct bad_disk *bad = &disks->bad[disks->bad_count];
 	size_t len = strlen(path);
 
-	if (!strncmp(why, path, len) && !strncmp(why + len, ": ", 2))
+	while (!strncmp(why, path, len) && !strncmp(why + len, ": ", 2))
 		why += len + 2;
 	log_error(disks->log, "disk %s is not used: %s", path, why);
 	if (disks->bad_count == NODE_MAX_DISKS)

@@ -20,6 +20,7 @@ CLUSTER_TESTS = \
 	tests/cluster/full_disk_test \
 	tests/cluster/grow_test \
 	tests/cluster/kill_test \
+	tests/cluster/leave_test \
 	tests/cluster/power_cut_test \
 	tests/cluster/recover_test \
 	tests/cluster/scrub_test \
