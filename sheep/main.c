@@ -18,6 +18,7 @@
 
 #include "lib/base/crc32c.h"
 #include "sheep/loop/daemon.h"
+#include "sheep/loop/system.h"
 #include "sheep/options.h"
 
 #ifndef PACKAGE_VERSION
@@ -344,6 +345,7 @@ static int run(struct options *o, int ready)
 		return fail(ready, text);
 	log_info(&log, "sheep %s: node %016llx on %s port %u, %u disks", PACKAGE_VERSION,
 	         (unsigned long long)d.node_id, o->my_addr, o->port, o->disk_count);
+	system_notify("READY=1", "serving");
 	if (ready >= 0)
 		detach(ready);
 	int status = daemon_run(daemon);

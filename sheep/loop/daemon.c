@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -17,6 +16,7 @@
 #include "sheep/loop/completions.h"
 #include "sheep/loop/compute_pool.h"
 #include "sheep/loop/disks.h"
+#include "sheep/loop/system.h"
 #include "sheep/member/member.h"
 #include "sheep/net/net.h"
 
@@ -60,19 +60,12 @@ struct daemon {
 	ev_signal term, intr;
 };
 
-static uint64_t boottime_ms(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_BOOTTIME, &t);
-	return (uint64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
-
 static void daemon_stop(struct daemon *d, int status, const char *why)
 {
 	if (d->stopping)
 		return;
 	log_info(d->log, "stopping: %s", why);
+	system_notify("STOPPING=1", why);
 	d->stopping = true;
 	d->exit_status = status;
 	snprintf(d->stop_why, sizeof(d->stop_why), "%s", why);
@@ -93,7 +86,7 @@ static void effect_reply(struct daemon *d, uint64_t conn, struct msg *msg)
 {
 	/* The lease is checked when an answer leaves, not when its event came. */
 	if (is_object_request(msg->type) && msg->result == RES_OK &&
-	    !node_may_serve(d->node, boottime_ms())) {
+	    !node_may_serve(d->node, system_boottime_ms())) {
 		payload_fini(&msg->payload);
 		msg->result = RES_AGAIN;
 	}
@@ -158,7 +151,7 @@ static void effect_run(struct daemon *d, struct effect *fx)
 
 static void daemon_step_once(struct daemon *d, struct event *ev)
 {
-	ev->now_ms = boottime_ms();
+	ev->now_ms = system_boottime_ms();
 	ev->wall_s = time(NULL);
 	d->fx.count = 0;
 	ev_idle_start(d->loop, &d->unsent);
@@ -371,7 +364,7 @@ static void on_tick(struct ev_loop *loop, ev_timer *w, int revents)
 		d->announce = false;
 		d->driver->update(d->member, &d->info);
 	}
-	disks_idle(d->disks, boottime_ms());
+	disks_idle(d->disks, system_boottime_ms());
 	pool_adjust(d);
 }
 
@@ -415,13 +408,9 @@ static void on_signal(struct ev_loop *loop, ev_signal *w, int revents)
 static void fill_info(struct daemon *d)
 {
 	const struct daemon_options *o = &d->options;
-	uint64_t incarnation = 0;
 
-	while (!incarnation)
-		if (getrandom(&incarnation, sizeof(incarnation), 0) != sizeof(incarnation))
-			incarnation = boottime_ms() ^ (uint64_t)getpid() << 40;
 	d->info.id = o->node_id;
-	d->info.incarnation = incarnation;
+	d->info.incarnation = system_random_id(system_boottime_ms() ^ (uint64_t)getpid() << 40);
 	d->info.port = o->port;
 	d->info.zone = o->zone;
 	d->info.gateway = o->gateway;

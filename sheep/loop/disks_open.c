@@ -7,20 +7,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 
 #include "lib/base/err.h"
 #include "lib/base/mem.h"
 #include "sheep/loop/disk_thread.h"
 #include "sheep/loop/memory_disk.h"
+#include "sheep/loop/system.h"
 #include "sheep/store/superblock.h"
-
-static uint64_t new_disk_id(uint64_t fallback)
-{
-	uint64_t id = 0;
-
-	return getrandom(&id, sizeof(id), 0) == sizeof(id) && id ? id : fallback;
-}
 
 int disk_open(const struct disks *disks, const char *path, uint64_t *cluster, struct disk *ret,
               uint32_t *ret_weight, char text[DAEMON_TEXT_LEN])
@@ -31,7 +24,7 @@ int disk_open(const struct disks *disks, const char *path, uint64_t *cluster, st
 		.log = disks->log,
 		.node = disks->node,
 		.cluster = *cluster,
-		.new_disk_id = new_disk_id(disks->node + 1),
+		.new_disk_id = system_random_id(disks->node + 1),
 		.nosync = disks->nosync,
 	};
 	char why[STORE_TEXT_LEN] = "";

@@ -6,7 +6,8 @@ sheep_loop_libloop_a_SOURCES = sheep/loop/completions.c sheep/loop/completions.h
 	sheep/loop/disk_thread.c sheep/loop/disk_thread.h \
 	sheep/loop/disks.c sheep/loop/disks.h sheep/loop/disks_open.c sheep/loop/disks_open.h \
 	sheep/loop/disks_plug.c \
-	sheep/loop/memory_disk.c sheep/loop/memory_disk.h
+	sheep/loop/memory_disk.c sheep/loop/memory_disk.h \
+	sheep/loop/system.c sheep/loop/system.h
 
 check_PROGRAMS += tests/unit/loop_threads_test
 tests_unit_loop_threads_test_SOURCES = tests/unit/loop_threads_test.c \
