@@ -275,7 +275,7 @@ static void failed_and_full_disks_are_told(void **state)
 	w.disks[3].flags = DISK_FAILED;
 	w.status.disks = disks;
 	w.status.disk_count = 2;
-	expect(&w, SF_HEALTH_OK, "1 disk has failed: replace it. 1 of 2 disks is nearly full");
+	expect(&w, SF_HEALTH_OK, "1 disk has failed: replace it and plug the new one in, or dog node md unplug it. 1 of 2 disks is nearly full");
 }
 
 static void too_few_nodes_is_told(void **state)
