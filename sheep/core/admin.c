@@ -8,6 +8,8 @@
 #include "lib/base/mem.h"
 #include "sheep/core/admin.h"
 
+enum { ADMIN_BLOB_MAX = 64 << 10, ADMIN_WAITING_MAX = 64 };
+
 void admin_answer(struct node *node, struct admin_wait *w, uint32_t result)
 {
 	struct msg *reply = msg_create_reply(w->req, result);
@@ -31,12 +33,25 @@ void admin_refuse(struct node *node, struct admin_wait *w, uint32_t result, cons
 	admin_answer(node, w, result);
 }
 
+static bool admin_has_room(const struct node *node)
+{
+	uint32_t count = 0;
+
+	list_each (l, &node->admin)
+		count++;
+	return count < ADMIN_WAITING_MAX;
+}
+
 void admin_handle(struct node *node, uint64_t conn, struct msg *msg)
 {
-	Sf__AdminRequest *ask = sf__admin_request__unpack(NULL, msg->blob_len, msg->blob);
+	/* Unpacked, fields that we do not know take many times their length; and requests wait. */
+	bool fits = msg->blob_len <= ADMIN_BLOB_MAX;
+	bool room = admin_has_room(node);
+	Sf__AdminRequest *ask =
+		fits && room ? sf__admin_request__unpack(NULL, msg->blob_len, msg->blob) : NULL;
 
 	if (!ask) {
-		node_reply_result(node, conn, msg, RES_INVALID);
+		node_reply_result(node, conn, msg, fits && !room ? RES_AGAIN : RES_INVALID);
 		msg_destroy(msg);
 		return;
 	}

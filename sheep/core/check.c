@@ -258,7 +258,10 @@ static void judge_content(const struct pg *pg, uint64_t oid, const struct sides 
 	bool enough = count_bits(s->now) >= pg->k;
 	bool deniers = s->absent | s->dead | s->old; /* who says otherwise, not just nothing */
 
-	if (s->absent && changed > v->version) {
+	if (s->absent && changed > v->version && s->damaged &&
+	    count_bits(s->absent) <= pg->n - pg->k) {
+		v->undecided = true; /* a delete, or a write that the damaged ones had */
+	} else if (s->absent && changed > v->version) {
 		v->leftover = s->now | s->old;
 		v->version = 0;
 	} else if ((enough && (!s->absent || changed == v->version ||

@@ -87,6 +87,7 @@ struct op {
 	uint64_t version, base;
 	uint32_t awaited;
 	uint32_t fail_result;
+	op_run confirmed; /* absent.c */
 	uint64_t failed, prepared; /* slots */
 	struct io_plan *plan;
 	struct write *write; /* write.c's own */
@@ -359,6 +360,8 @@ void pg_log_settle(struct pg *pg);
 
 /* object.c */
 struct object *object_get(struct node *node, struct pg *pg, uint64_t oid);
+/* Nobody has anything of it. */
+void object_is_absent(struct object *o);
 void object_trim(struct node *node);
 void object_free(struct node *node, struct object *o);
 /* Runs op->run when the lock is there and no repair must come first. */
@@ -378,6 +381,11 @@ void ops_drop_client(struct node *node, uint64_t conn);
 struct call *op_call(struct node *node, struct op *op, uint64_t peer, uint64_t disk,
                      struct msg *req, call_done done, uint32_t index);
 
+/* absent.c */
+/* A slot has nothing of op's object: confirmed, with the lock held, when all say so. Else the object is
+ * checked and op starts over. */
+void absent_confirm(struct node *node, struct op *op, op_run confirmed);
+
 /* plan.c */
 /* Reads what op->plan names, decodes what it lists, then plan->done. */
 struct io_plan *plan_create(void (*done)(struct node *, struct op *));
@@ -390,8 +398,8 @@ void plan_add_shard(struct pg *pg, struct missing *m, struct io_plan *plan, uint
 bool plan_seal(struct pg *pg, struct missing *m, struct io_plan *plan);
 /* The bytes of a part's [lo, hi) after plan_run; a slice of its own. */
 struct slice plan_take(const struct io_plan *plan, uint32_t part, uint32_t lo, uint32_t hi);
-/* Every shard asked says that the object is not there. */
-bool plan_is_absent(const struct io_plan *plan);
+/* Every shard asked says that the object is not there; slots were asked, nobody from former times. */
+bool plan_is_absent(const struct pg *pg, const struct io_plan *plan);
 /* The version of the shards read (all the same unless plan_mark_bad says otherwise). */
 uint64_t plan_version(const struct io_plan *plan);
 /* Some source answered badly: marks it. Returns false when nothing was wrong. */
@@ -425,6 +433,8 @@ void list_run(struct node *node, struct op *op);
 void stat_run(struct node *node, struct op *op);
 void check_run(struct node *node, struct op *op);
 void recovery_tick(struct node *node);
+/* The PG is active: what it misses may be rebuilt. */
+void recovery_release(struct node *node, struct pg *pg);
 void recovery_pump(struct node *node); /* starts as many as the budget allows */
 /* Rebuilds this object now, whatever the budget (an operation waits for it). */
 void recovery_start(struct node *node, struct missing *m);
@@ -488,14 +498,17 @@ struct contradiction { /* an object whose shards contradict each other */
 };
 void trouble_note(struct node *node, const struct pg *pg, uint64_t oid, uint64_t version);
 void trouble_settled(struct node *node, const struct pg *pg, uint64_t oid);
+void troubles_forget_pg(struct node *node, uint32_t pool, uint32_t pg);
 void troubles_forget(struct node *node);
 void troubles_handle(struct node *node, uint64_t conn, struct msg *msg);
 bool disk_is_lost(const struct map *map, uint64_t disk); /* given up by an operator */
 /* No disk is left that could have more of what the PG lacks: what is unfound is lost. */
 bool pg_heard_all(struct node *node, struct pg *pg);
-/* The object is lost: the operation is answered, or makes an end of it and goes on (m is gone). False: there
- * is hope. */
+/* The object is lost: the operation is answered, or is one that makes an end of it and may go on. False:
+ * there is hope. */
 bool lost_handle(struct node *node, struct op *op, struct missing *m, bool *ret_answered);
+/* Such an operation has succeeded. */
+void lost_replaced(struct node *node, struct pg *pg, uint64_t oid);
 
 #define slot_bit(i) (1ull << (i))
 

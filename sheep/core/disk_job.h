@@ -91,7 +91,7 @@
  *   info.clean and info.scrubbed = the request's where greater. With MSG_F_PURGE (the PG is clean, and
  *   this is a slot of it): info.complete = info.clean, info.clean_commit = the greatest told for it,
  *   info.suspect is false until the next damage, and committed tombstones with version <=
- *   req->info.commit are dropped; so are shards of another number than req->shard, unless that is
+ *   req->info.commit that have nothing pending above them are dropped; so are shards of another number than req->shard, unless that is
  *   SHARD_NONE.
  * MSG_PG_DROP (durable with the next durable request)
  *   Every shard of the PG whose shard number differs from req->shard is dropped; with req->shard

@@ -181,6 +181,8 @@ static void pool_update(struct node *node, struct pool_state *p, const struct ma
 			pg_restart(node, slot->pg);
 		else if (!slot->pg && !node->adopting && pg_is_ours(node, now, p->pool, i))
 			slot->pg = pg_begin(node, conf, p->code, i, slot->interval_start);
+		if (changed && !slot->pg)
+			troubles_forget_pg(node, p->pool, i); /* its new primary finds its own */
 	}
 }
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 noinst_LIBRARIES += sheep/core/libcore.a
 sheep_core_libcore_a_SOURCES = \
+	sheep/core/absent.c \
 	sheep/core/admin.c \
 	sheep/core/admin.h \
 	sheep/core/admin_local.c \

@@ -57,7 +57,7 @@ void missing_requeue(struct node *node, struct missing *m)
 	m->unfound = !m->tombstone && (uint32_t)__builtin_popcountll(m->have) < m->pg->k;
 	if (missing_is_in_doubt(m))
 		membership_peer_anew(node);
-	if (m->running || m->unfound || m->held || !m->need)
+	if (m->running || m->unfound || m->held || !m->need || m->pg->state != PG_ACTIVE)
 		return;
 	if (m->need == m->accept)
 		list_push(&node->accepting, &m->queue);

@@ -227,6 +227,19 @@ static bool op_waits_for_repair(struct node *node, struct op *op)
 	return true;
 }
 
+void object_is_absent(struct object *o)
+{
+	o->known = true;
+	o->exists = false;
+	o->version = 0;
+}
+
+static void object_stat_absent(struct node *node, struct op *op)
+{
+	object_is_absent(op->object);
+	op_go(node, op);
+}
+
 static void object_stat_done(struct node *node, struct call *call, struct msg *reply)
 {
 	struct op *op = call->ctx;
@@ -238,8 +251,8 @@ static void object_stat_done(struct node *node, struct call *call, struct msg *r
 		o->version = e->pending ? e->pending : e->version;
 		o->exists = !(e->flags & dead);
 	} else if (reply->result == RES_NOENT) {
-		o->version = 0;
-		o->exists = false;
+		absent_confirm(node, op, object_stat_absent);
+		return;
 	} else {
 		op_finish(node, op, RES_IO);
 		return;
@@ -253,7 +266,7 @@ static void op_go(struct node *node, struct op *op)
 {
 	if (op_waits_for_repair(node, op))
 		return;
-	if (op->exclusive && !op->object->known) {
+	if (op->exclusive && !op->object->known && op->run != check_run) {
 		struct pg *pg = op->pg;
 		struct msg *m = pg_msg(node, pg, MSG_SHARD_STAT);
 		m->oid = op->req->oid;

@@ -218,6 +218,7 @@ static void peering_done(struct node *node, struct pg *pg)
 	pg->undo = NULL;
 	pg->undo_count = pg->undo_next = 0;
 	pg->commit_durable = pg->commit;
+	recovery_release(node, pg);
 	list_init(&waiting);
 	list_splice(&waiting, &pg->waiting);
 	while ((l = list_pop(&waiting))) {

@@ -32,16 +32,11 @@ static bool member_committed(const struct member *mb, const struct log_entry *e)
  * when the interval began, and still is, was only kept until it is decided. What is not stable yet
  * counts once it is. A left-over of a deleted object is dropped where it turns up, but it did happen.
  */
-static bool change_counts(struct pg *pg, uint32_t member, const struct log_entry *e,
+static bool change_counts(const struct pg *pg, uint32_t member, const struct log_entry *e,
                           uint32_t last_active)
 {
-	struct member *mb = &pg->members[member];
-	struct missing *m = missing_find(pg, e->oid);
+	const struct member *mb = &pg->members[member];
 
-	if (m && m->unstable && m->version == e->version) {
-		m->req = e->req;
-		return false;
-	}
 	if (undo_never_was(pg, e->version, e->oid))
 		return false;
 	if (member_committed(mb, e))
@@ -60,6 +55,17 @@ static uint32_t members_last_active(const struct pg *pg)
 	return newest;
 }
 
+/* The version is not stable yet: whose it is is kept with it. */
+static bool keep_unstable(struct pg *pg, const struct log_entry *e)
+{
+	struct missing *m = missing_find(pg, e->oid);
+
+	if (!m || !m->unstable || m->version != e->version)
+		return false;
+	m->req = e->req;
+	return true;
+}
+
 void pg_log_take(struct pg *pg, uint64_t from, uint64_t to)
 {
 	uint32_t last_active = members_last_active(pg);
@@ -68,7 +74,8 @@ void pg_log_take(struct pg *pg, uint64_t from, uint64_t to)
 		const struct msg *log = pg->members[i].log;
 		for (uint32_t j = 0; log && j < log->log_count; j++) {
 			const struct log_entry *e = &log->log[j];
-			if (e->oid < from || e->oid > to || !change_counts(pg, i, e, last_active))
+			if (e->oid < from || e->oid > to || keep_unstable(pg, e) ||
+			    !change_counts(pg, i, e, last_active))
 				continue;
 			if (pg->done_count == pg->done_capacity) {
 				pg->done_capacity = MAX(64u, pg->done_capacity * 2);

@@ -195,18 +195,25 @@ struct slice plan_take(const struct io_plan *plan, uint32_t shard, uint32_t lo, 
 	return slice_cut(&plan->shard[shard].data, lo - plan->shard[shard].lo, hi - lo);
 }
 
-bool plan_is_absent(const struct io_plan *plan)
+bool plan_is_absent(const struct pg *pg, const struct io_plan *plan)
 {
 	bool any = false;
 
 	for (uint32_t i = 0; i < MAX_SHARDS; i++) {
 		if (plan->shard[i].hi == plan->shard[i].lo)
 			continue;
-		if (plan->shard[i].result != RES_NOENT)
+		if (plan->shard[i].result != RES_NOENT || plan->shard[i].disk != pg->slot_disk[i])
 			return false;
 		any = true;
 	}
 	return any;
+}
+
+/* It may have been dropped there since: recovery has put the shard into its slot. */
+static bool source_is_former(const struct pg *pg, const struct missing *m, uint32_t shard,
+                             uint64_t disk)
+{
+	return disk != (m ? pg->members[m->source[shard]].disk : pg->slot_disk[shard]);
 }
 
 static void source_mark_bad(struct node *node, struct pg *pg, struct missing *m, uint64_t oid,
@@ -241,7 +248,8 @@ bool plan_mark_bad(struct node *node, struct op *op)
 		struct shard_io *io = &plan->shard[i];
 		if (io->hi == io->lo || (io->result == RES_OK && io->version == newest))
 			continue;
-		source_mark_bad(node, pg, m, oid, newest, i);
+		if (!source_is_former(pg, m, i, io->disk))
+			source_mark_bad(node, pg, m, oid, newest, i);
 		bad = true;
 	}
 	return bad;

@@ -28,13 +28,29 @@ static void read_reply(struct node *node, struct op *op)
 	op_finish_reply(node, op, reply);
 }
 
+static void read_absent(struct node *node, struct op *op)
+{
+	struct msg *reply = msg_create_reply(op->req, RES_OK);
+
+	reply->flags = MSG_F_ZEROS | MSG_F_ABSENT;
+	reply->length = op->req->length;
+	op_finish_reply(node, op, reply);
+}
+
+static void read_confirmed(struct node *node, struct op *op)
+{
+	object_is_absent(op->object);
+	read_absent(node, op);
+}
+
 static void read_done(struct node *node, struct op *op)
 {
-	if (plan_is_absent(op->plan) && !missing_find(op->pg, op->req->oid)) {
-		struct msg *reply = msg_create_reply(op->req, RES_OK);
-		reply->flags = MSG_F_ZEROS | MSG_F_ABSENT;
-		reply->length = op->req->length;
-		op_finish_reply(node, op, reply);
+	if (plan_is_absent(op->pg, op->plan) && !missing_find(op->pg, op->req->oid)) {
+		bool told = op->object->known && !op->object->exists;
+		if (told || plan_version(op->plan)) /* a tombstone */
+			read_absent(node, op);
+		else
+			absent_confirm(node, op, read_confirmed);
 	} else if (plan_mark_bad(node, op)) {
 		op_restart(node, op);
 	} else {
@@ -47,10 +63,7 @@ static bool read_tombstone(struct node *node, struct op *op, const struct missin
 {
 	if (!m || !m->tombstone)
 		return false;
-	struct msg *reply = msg_create_reply(op->req, RES_OK);
-	reply->flags = MSG_F_ZEROS | MSG_F_ABSENT;
-	reply->length = op->req->length;
-	op_finish_reply(node, op, reply);
+	read_absent(node, op);
 	return true;
 }
 

@@ -217,6 +217,15 @@ void recovery_start(struct node *node, struct missing *m)
 	op_start(node, op);
 }
 
+/* Not before: a slot may still have a version that is being taken back, and answer with that. */
+void recovery_release(struct node *node, struct pg *pg)
+{
+	uint32_t cursor = 0;
+
+	for (struct hnode *h = NULL; (h = htab_walk(&pg->missing, &cursor, h));)
+		missing_requeue(node, container_of(h, struct missing, by_oid));
+}
+
 static struct missing *recovery_next(struct node *node)
 {
 	for (uint32_t r = 0; r <= MAX_PARITY; r++)

@@ -24,12 +24,21 @@
 /* All that was listed about one object. */
 struct found {
 	uint64_t oid;
-	uint32_t count;
-	struct {
+	uint32_t count, capacity;
+	struct found_entry {
 		uint32_t member;
 		const struct shard_entry *e;
-	} v[PG_MAX_MEMBERS * 4];
+	} *v;
 };
+
+static void found_add(struct found *f, uint32_t member, const struct shard_entry *e)
+{
+	if (f->count == f->capacity) {
+		f->capacity = MAX(16u, 2 * f->capacity);
+		f->v = xrealloc(f->v, f->capacity * sizeof(*f->v));
+	}
+	f->v[f->count++] = (struct found_entry){member, e};
+}
 
 static bool entry_has(const struct shard_entry *e, uint64_t version)
 {
@@ -460,24 +469,19 @@ static bool next_object(const struct pg *pg, const uint32_t *at, uint64_t *ret_o
 void resolve_objects(struct node *node, struct pg *pg, uint64_t to)
 {
 	uint32_t *at = xcalloc(pg->member_count, sizeof(*at));
-	struct found *f = xcalloc(1, sizeof(*f));
+	struct found found = {0}, *f = &found;
 
 	while (next_object(pg, at, &f->oid) && f->oid <= to) {
 		f->count = 0;
 		for (uint32_t i = 0; i < pg->member_count; i++) {
 			struct member *mb = &pg->members[i];
-			for (; at[i] < mb->entry_count && mb->entries[at[i]].oid == f->oid;
-			     at[i]++) {
-				if (f->count == ARRAY_LEN(f->v) ||
-				    mb->entries[at[i]].shard >= pg->n)
-					continue;
-				f->v[f->count].member = i;
-				f->v[f->count++].e = &mb->entries[at[i]];
-			}
+			for (; at[i] < mb->entry_count && mb->entries[at[i]].oid == f->oid; at[i]++)
+				if (mb->entries[at[i]].shard < pg->n)
+					found_add(f, i, &mb->entries[at[i]]);
 		}
 		if (f->count)
 			resolve_object(node, pg, f);
 	}
-	free(f);
+	free(f->v);
 	free(at);
 }

@@ -244,6 +244,19 @@ static void drop_wrong_shards(struct node *node, struct pg *pg, uint32_t slot, u
 		node_send(node, pg->slot_node[slot], m);
 }
 
+/* In order and behind the cursor: the walk depends on it, whatever a peer says. */
+static bool page_is_sound(const struct msg *reply, uint64_t cursor)
+{
+	const struct shard_entry *v = reply->entries;
+
+	for (uint32_t i = 0; i < reply->entry_count; i++)
+		if ((i ? v[i].oid < v[i - 1].oid : cursor && v[i].oid <= cursor) ||
+		    v[i].shard >= MAX_SHARDS)
+			return false;
+	return !(reply->flags & MSG_F_MORE) ||
+	       (reply->entry_count && v[reply->entry_count - 1].oid > cursor);
+}
+
 static void page_take(struct node *node, struct scrub *s, uint32_t slot, struct msg *reply)
 {
 	struct page *page = &s->page[slot];
@@ -253,7 +266,7 @@ static void page_take(struct node *node, struct scrub *s, uint32_t slot, struct 
 	page->v = reply->entries;
 	reply->entries = NULL;
 	reply->entry_count = 0;
-	page->more = (reply->flags & MSG_F_MORE) && page->count;
+	page->more = reply->flags & MSG_F_MORE;
 	if (page->more)
 		s->bound = MIN(s->bound, page->v[page->count - 1].oid);
 	for (uint32_t i = 0; i < page->count; i++)
@@ -266,7 +279,7 @@ static void page_answer(struct node *node, struct call *call, struct msg *reply)
 {
 	struct scrub *s = node->scrub;
 
-	if (reply->result == RES_OK)
+	if (reply->result == RES_OK && page_is_sound(reply, scrub_slot(node)->scrub.cursor))
 		page_take(node, s, call->index, reply);
 	else
 		s->failed = true;
@@ -357,6 +370,8 @@ void scrub_checked(struct node *node, struct op *op, uint64_t marked)
 	struct scrub *s = node->scrub;
 	bool wrong = op->suspects && !op->check.undecided;
 
+	if (s->op != op)
+		return; /* an operation's that met a contradiction (absent.c) */
 	s->stat.objects++;
 	s->stat.missing += op->check.missing;
 	s->stat.damaged += op->check.damaged - wrong;

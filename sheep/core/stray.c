@@ -23,20 +23,19 @@ static bool disk_is_slot(const struct node *node, uint32_t pool, uint32_t pg, ui
 
 static void stray_answer(struct node *node, struct call *call, struct msg *reply)
 {
+	uint32_t pool = (uintptr_t)call->ctx;
 	uint64_t live;
 	const uint64_t *disks;
 
 	if (reply->result != RES_OK || !reply->entry_count || !node->rec_count)
 		return;
-	if (!epoch_slots(&node->rec[node->rec_count - 1], call->index >> 24, call->index & 0xffffff,
-	                 &disks, &live) ||
-	    !live)
+	if (!epoch_slots(&node->rec[node->rec_count - 1], pool, call->index, &disks, &live) || !live)
 		return;
 	const struct map_disk *d = map_find_disk(node->map, disks[__builtin_ctzll(live)]);
 	struct msg *m = msg_create(MSG_PG_STRAY);
 	m->epoch = node->map->epoch;
-	m->pool = call->index >> 24;
-	m->pg = call->index & 0xffffff;
+	m->pool = pool;
+	m->pg = call->index;
 	m->disk = call->disk;
 	if (!node->stray_at) /* look again, until its primary had it dropped */
 		node->stray_at = node->now + STRAY_PAUSE_MS;
@@ -74,8 +73,8 @@ static void stray_ask(struct node *node, uint32_t pool, uint32_t pg, uint64_t di
 	m->length = 1;
 	m->pool = pool;
 	m->pg = pg;
-	call_start(node, NULL, node->config.info.id, disk, m, stray_answer, NULL)->index =
-		pool << 24 | pg;
+	call_start(node, NULL, node->config.info.id, disk, m, stray_answer, (void *)(uintptr_t)pool)
+		->index = pg;
 }
 
 /* Next (pool, pg, disk) of the walk; false at its end. */
@@ -94,8 +93,8 @@ void stray_tick(struct node *node)
 {
 	if (!node->map || node->adopting || !node->pool_count || !node->config.info.disk_count)
 		return;
-	if (node->stray_epoch !=
-	    node->map->epoch) { /* start over once the map has been the same for a while */
+	if (node->stray_epoch != node->map->epoch) {
+		/* Start over once the map has been the same for a while. */
 		node->stray_epoch = node->map->epoch;
 		node->stray_at = node->now + STRAY_PAUSE_MS;
 		node->stray_pool = node->stray_pg = node->stray_disk = 0;

@@ -58,6 +58,15 @@ void trouble_settled(struct node *node, const struct pg *pg, uint64_t oid)
 		contradiction_free(node, c);
 }
 
+void troubles_forget_pg(struct node *node, uint32_t pool, uint32_t pg)
+{
+	list_each_safe (l, &node->contradictions) {
+		struct contradiction *c = list_item(l, struct contradiction, link);
+		if (c->pool == pool && c->pg == pg)
+			contradiction_free(node, c);
+	}
+}
+
 void troubles_forget(struct node *node)
 {
 	while (!list_empty(&node->contradictions))
@@ -174,13 +183,22 @@ bool lost_handle(struct node *node, struct op *op, struct missing *m, bool *ret_
 		return true;
 	}
 	*ret_answered = false;
+	/* Lost it is until the change has succeeded: m stays till then (lost_replaced). */
 	struct object *o = object_get(node, op->pg, m->oid);
 	o->known = true;
 	o->exists = true;
 	o->version = m->version;
+	return true;
+}
+
+void lost_replaced(struct node *node, struct pg *pg, uint64_t oid)
+{
+	struct missing *m = missing_find(pg, oid);
+
+	if (!m)
+		return;
 	m->req = (struct req_id){0}; /* its own write was never whole */
 	missing_free(node, m);
-	return true;
 }
 
 /* ---- The list ---- */
@@ -242,20 +260,22 @@ static void list_pg_down(struct node *node, struct pg *pg, struct troubles *t)
 	trouble_disks(e, &a);
 }
 
-static uint64_t *oids_in_trouble(struct node *node, struct pg *pg, uint64_t after, uint32_t *ret)
+/* Behind `after`, or from the first on. */
+static uint64_t *oids_in_trouble(struct node *node, struct pg *pg, bool first, uint64_t after,
+                                 uint32_t *ret)
 {
 	uint64_t *v = xcalloc(pg->missing.count + node->contradiction_count + 1, sizeof(*v));
 	uint32_t cursor = 0, count = 0;
 
 	for (struct hnode *h = NULL; (h = htab_walk(&pg->missing, &cursor, h));) {
 		const struct missing *m = container_of(h, struct missing, by_oid);
-		if (m->unfound && m->oid > after)
+		if (m->unfound && (first || m->oid > after))
 			v[count++] = m->oid;
 	}
 	list_each (l, &node->contradictions) {
 		const struct contradiction *c = list_item(l, struct contradiction, link);
 		const struct missing *m = missing_find(pg, c->oid);
-		if (c->pool == pg->pool && c->pg == pg->number && c->oid > after &&
+		if (c->pool == pg->pool && c->pg == pg->number && (first || c->oid > after) &&
 		    !(m && m->unfound))
 			v[count++] = c->oid;
 	}
@@ -298,7 +318,7 @@ static void list_pg(struct node *node, struct pg *pg, bool first, uint64_t after
 		list_pg_down(node, pg, t);
 	if (pg->state != PG_ACTIVE)
 		return;
-	uint64_t *oids = oids_in_trouble(node, pg, first ? 0 : after, &count);
+	uint64_t *oids = oids_in_trouble(node, pg, first, after, &count);
 	if (count)
 		pg_absent(node, pg, false, &a);
 	for (uint32_t i = 0; i < count && t->count < t->max; i++)

@@ -112,6 +112,7 @@ static void write_succeeded(struct node *node, struct op *op)
 	bool exists = !op->write->remove;
 	struct msg *reply = msg_create_reply(op->req, RES_OK);
 
+	lost_replaced(node, pg, op->req->oid);
 	pg->object_count += (int)exists - (int)o->exists;
 	pg->changes++;
 	pg->tombstones = pg->tombstones || !exists;
@@ -127,6 +128,7 @@ static void write_failed(struct node *node, struct op *op)
 {
 	struct pg *pg = op->pg;
 
+	pg->tombstones = pg->tombstones || !op->object->exists; /* kept beside what was pending */
 	write_over(node, op);
 	if (op->fail_result == RES_NOSPACE) {
 		op_finish(node, op, RES_NOSPACE);

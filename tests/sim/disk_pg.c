@@ -364,11 +364,8 @@ void disk_pg_activate(struct disk_pg *pg, const struct msg *req)
 			pg_erase(pg, s);
 			continue;
 		}
-		if (!s->committed.tombstone || s->committed.version > req->info.commit)
-			continue;
-		if (s->pending.version)
-			version_fini(&s->committed);
-		else
+		if (s->committed.tombstone && !s->pending.version &&
+		    s->committed.version <= req->info.commit)
 			pg_erase(pg, s);
 	}
 }

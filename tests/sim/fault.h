@@ -37,6 +37,7 @@ struct fault_plan {
 	bool over;          /* healed: no more */
 	bool hurt;          /* something was lost and is perhaps not made good yet */
 	bool lying;         /* likewise a disk that came back older than it had said */
+	bool swapped;       /* disks are in other nodes, and perhaps slots of a PG in one node */
 	uint32_t burst;     /* how many of the losses of this moment are left */
 	uint64_t burst_until_us; /* losses at one moment */
 };

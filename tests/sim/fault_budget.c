@@ -90,6 +90,8 @@ bool budget_loss(struct world *w, struct fault_plan *plan, uint32_t node, uint32
 	if (!plan->losses_left || !enough_left(w, plan, node, disk) ||
 	    (plan->same_node_ok && disk == UINT32_MAX))
 		return false;
+	if (disk == UINT32_MAX && plan->swapped && !all_whole(w))
+		return false;
 	if (plan->burst && w->now_us == plan->burst_until_us) {
 		plan->burst--;
 	} else if (all_whole(w)) {
@@ -99,6 +101,7 @@ bool budget_loss(struct world *w, struct fault_plan *plan, uint32_t node, uint32
 	} else if (plan->hurt || check_sound(w, why)) {
 		return false;
 	}
+	plan->swapped = plan->swapped && disk != UINT32_MAX;
 	plan->hurt = true;
 	plan->losses_left--;
 	return true;

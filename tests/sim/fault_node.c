@@ -77,7 +77,7 @@ static bool lose(struct world *w, struct fault_plan *plan, struct fault *f)
 	return true;
 }
 
-static bool swap_disks(struct world *w, struct fault *f)
+static bool swap_disks(struct world *w, struct fault_plan *plan, struct fault *f)
 {
 	uint32_t a = draw_below(w, w->node_count), b = draw_below(w, w->node_count), i, j;
 	struct sim_node *x = w->nodes[a], *y = w->nodes[b];
@@ -93,6 +93,7 @@ static bool swap_disks(struct world *w, struct fault *f)
 	if (sim_node_is_running(w, b))
 		sim_node_crash(w, b);
 	sim_node_swap_disks(w, a, i, b, j);
+	plan->swapped = true;
 	fault_say(w, f, "disk %u of n%u and disk %u of n%u swapped", i, a, j, b);
 	fault_restart_after(w, a, fault_draw_away(w));
 	fault_restart_after(w, b, fault_draw_away(w));
@@ -167,7 +168,7 @@ bool fault_node(struct world *w, struct fault_plan *plan, struct fault *f)
 	case FAULT_NODE_LOST:
 		return lose(w, plan, f);
 	case FAULT_SWAPPED_DISK:
-		return swap_disks(w, f);
+		return swap_disks(w, plan, f);
 	case FAULT_WEIGHT:
 		return weight(w, f);
 	case FAULT_GRACE:
