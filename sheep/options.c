@@ -16,7 +16,7 @@ static const char help[] =
 	"Sheepfold's storage daemon. META_DIR alone is also a disk.\n"
 	"\n"
 	"  -c, --cluster DRIVER    who decides membership: local[:DIR] (default; one machine), or\n"
-	"                          zookeeper:HOST:PORT,...[/CLUSTER][,timeout=MS][,auth=FILE]\n"
+	"                          zookeeper:HOST:PORT,...[/CLUSTER][,timeout=MS][,auth-file=FILE]\n"
 	"  -p, --port PORT         port to listen on (7000)\n"
 	"  -b, --bindaddr ADDR     address to listen on (127.0.0.1; only loopback in this version)\n"
 	"  -y, --myaddr ADDR       address told to the others (the one listened on)\n"

@@ -383,13 +383,7 @@ static void on_linger(struct ev_loop *loop, ev_timer *w, int revents)
 static void on_join_timeout(struct ev_loop *loop, ev_timer *w, int revents)
 {
 	(void)loop, (void)revents;
-	struct daemon *d = w->data;
-	char why[DAEMON_TEXT_LEN];
-
-	snprintf(why, sizeof(why), "did not become a member of %.200s in %d s%s%s", d->options.cluster,
-	         JOIN_MS / 1000, d->driver->waiting ? ": " : "",
-	         d->driver->waiting ? d->driver->waiting(d->member) : "");
-	daemon_stop(d, 1, why);
+	daemon_stop(w->data, 1, "did not become a member in time");
 }
 
 static void on_signal(struct ev_loop *loop, ev_signal *w, int revents)
@@ -512,7 +506,8 @@ static void start_watchers(struct daemon *d)
 /* A start counts as made once the driver has shown us the maps and proved that we are a member. */
 static int wait_joined(struct daemon *d, char text[DAEMON_TEXT_LEN])
 {
-	ev_timer_start(d->loop, &d->join);
+	if (!d->driver->waits)
+		ev_timer_start(d->loop, &d->join);
 	ev_run(d->loop, 0);
 	ev_timer_stop(d->loop, &d->join);
 	if (d->joined)

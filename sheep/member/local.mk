@@ -7,12 +7,13 @@ sheep_member_libmember_a_SOURCES = \
 	sheep/member/local_register.h \
 	sheep/member/member.c \
 	sheep/member/member.h \
+	sheep/member/zk_live.c \
 	sheep/member/zk_logic.c \
 	sheep/member/zk_logic.h \
-	sheep/member/zk_maps.c \
-	sheep/member/zk_maps.h \
+	sheep/member/zk_register.c \
 	sheep/member/zk_spec.c \
 	sheep/member/zk_spec.h \
+	sheep/member/zk_state.h \
 	sheep/member/zookeeper.c
 
 check_PROGRAMS += tests/unit/member_local_test

@@ -2,6 +2,7 @@
 #ifndef SF_MEMBER_MEMBER_H
 #define SF_MEMBER_MEMBER_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "lib/base/log.h"
@@ -21,7 +22,8 @@ struct member_callbacks {
 	/* The whole live set, whenever it changed. */
 	void (*live)(void *arg, const struct node_info *nodes, uint32_t count);
 	/* This node may serve for lease_ms from the moment the driver last proved its
-	 * membership, proven_ms (CLOCK_BOOTTIME, ms). */
+	 * membership, proven_ms (CLOCK_BOOTTIME, ms). At most MEMBER_LEASE_MAX_MS: the core waits
+	 * that long for the leases of others. */
 	void (*lease)(void *arg, uint64_t proven_ms, uint32_t lease_ms);
 	/* The outcome of a proposal: 0, -SF_EAGAIN (another map won), or an error. */
 	void (*proposed)(void *arg, int result);
@@ -29,11 +31,15 @@ struct member_callbacks {
 	void (*failed)(void *arg, const char *why);
 };
 
+enum { MEMBER_LEASE_MAX_MS = 1000 };
 struct member;
 
 /* One table per driver; the first word of `-c` chooses it. */
 struct member_driver {
 	const char *name; /* "local" */
+	/* Its service may be away when a daemon starts (a cold start of all machines): the start then
+	 * waits, and the driver says so in the log. */
+	bool waits;
 	/* spec: what follows the first colon of -c, or NULL. self is copied. One line in text on
 	 * failure. */
 	int (*create)(const char *spec, const struct node_info *self, struct ev_loop *loop, const struct log *log,
@@ -45,8 +51,6 @@ struct member_driver {
 	void (*propose)(struct member *member, uint64_t expected_cluster, uint32_t expected_epoch, const struct map *map);
 	/* This node's announcement changed (cluster adopted). */
 	int (*update)(struct member *member, const struct node_info *self);
-	/* What the daemon waits for that is no member yet: one line. NULL: nothing to say. */
-	const char *(*waiting)(const struct member *member);
 	/* Leaves the live set at once. */
 	void (*leave)(struct member *member);
 	void (*destroy)(struct member *member); /* NULL is fine */

@@ -11,117 +11,106 @@
 #include "sheep/member/member.h"
 
 /*
- * Membership through ZooKeeper, without ZooKeeper: what to ask of a session and what its answers
- * mean. sheep/member/zookeeper.c connects it with the client library, tests/sim with a simulated
- * service. Time comes with each call.
+ * What the ZooKeeper driver does, without library, socket and clock: time and the service's answers are arguments, what it
+ * wants of the service goes through a table. sheep/member/zookeeper.c drives it with libzookeeper, tests/sim/sim_zk.c with a
+ * simulated ensemble.
  *
- *   BASE                              /sheepfold/CLUSTER
- *   BASE/head                         which maps there are (text, see zk_logic.c)
- *   BASE/maps/0000000001              the maps, numbered in the order in which they won
- *   BASE/parts/...                    pieces of maps too big for one znode
- *   BASE/live/<id>.<incarnation>.<n>  ephemeral: a daemon's announcement (struct node_info)
+ *   ROOT                        the format of what follows
+ *   ROOT/live/ID.INCARNATION.N  ephemeral: what a daemon announces (struct node_info). N counts its announcements
+ *   ROOT/maps/map.SEQ           the register: one znode per map, numbered in the order in which they won, never changed
+ *   ROOT/parts/part.NONCE.I     the bytes of a map that is too big for one znode, written before its map.SEQ
  *
- * Register: a proposal creates the next map and changes head in one transaction that demands the
- * version of head it was made from: exactly one wins. When a connection breaks before the answer,
- * the outcome is read back: the map under that number is ours or it is not.
+ * The happy path:
+ *   1. connected: the znodes above the others are made where they are missing;
+ *   2. map.1, map.2, ... are read up to the first that is missing, on which a watch is left;
+ *   3. the live set is read, with a watch; this daemon's own announcement is made;
+ *   4. three times per lease the announcement is written again. Its answer proves that a quorum of the
+ *      ensemble had this session alive after the moment of sending, and as answers and watches come in the order of what
+ *      happened, that no map is missing when no watch has fired: a lease of half the session's timeout, at most
+ *      MEMBER_LEASE_MAX_MS, is told, from the moment of sending;
+ *   5. a proposal creates map.SEQ+1. Create fails when another has it: that is the whole compare-and-swap.
  *
- * A round, every quarter of the lease and whenever a watch fires:
- *
- *   sync, get head     all that was committed before the sync arrived is seen: no lagging server
- *   get maps/...       those that are new, delivered in order
- *   children of live   when they may have changed; get those that are not known yet
- *   deliver            maps, the outcome of a proposal, the live set, and last the lease
- *
- * The lease counts from when the round began. It is shorter than two thirds of the session's
- * timeout, which the service counts from when it heard the same requests, or later: a daemon that
- * is cut off, or was stopped, has no lease any more when its announcement can vanish, and gets none
- * before it has seen what it missed.
- *
- * An expired session is replaced: the daemon announces itself again, and others take it for one
- * that went and came back.
+ * What may go wrong:
+ *   connection lost   all that was asked on it is forgotten; 1 to 4 begin again on the next one (another server, maybe a
+ *                     lagging one: it shows what it has, and nobody gets a lease from it before it has caught up with
+ *                     step 4's write).
+ *   proposal unknown  the same create is sent again. Who won is told only by what map.SEQ+1 holds, read back: the nonce in
+ *                     it is the proposer's. So a proposal is never both won and lost.
+ *   session expired   another session, another announcement; the leases ended long before: half the timeout after the last
+ *                     proof was sent, and the server counts the whole timeout from after that.
+ *   a stale leader    may answer reads, syncs and pings for a while, but can commit no write, hence proves nothing.
  */
-enum { ZK_PATH_LEN = 512, ZK_PART_BYTES = 512 << 10 };
 
-enum zk_op {
-	ZK_CREATE,   /* path, data, ephemeral */
-	ZK_REMOVE,   /* path, whatever its version */
-	ZK_GET,      /* path, watch */
-	ZK_CHILDREN, /* path, watch */
-	ZK_SYNC,     /* path */
-	ZK_COMMIT,   /* both or none: creates path with data; sets head to head_text if it is of head_version */
+enum zk_op { ZK_CREATE, ZK_CREATE_EPHEMERAL, ZK_SET, ZK_DELETE, ZK_GET, ZK_EXISTS_WATCH, ZK_CHILDREN_WATCH };
+enum zk_result {
+	ZK_OK,
+	ZK_NO_NODE,
+	ZK_NODE_EXISTS,
+	ZK_LOST,   /* with the connection or the session: maybe done, maybe not */
+	ZK_DENIED, /* by an ACL */
+	ZK_BROKEN, /* anything else */
 };
+
 struct zk_request {
 	enum zk_op op;
-	uint32_t tag;
+	uint64_t tag; /* comes back with the answer */
 	const char *path;
 	const uint8_t *data;
 	size_t len;
-	bool ephemeral, watch;
-	const char *head, *head_text;
-	int32_t head_version;
 };
 
-enum zk_result {
-	ZK_OK,
-	ZK_NONE,     /* no such znode */
-	ZK_EXISTS,   /* CREATE: there is one */
-	ZK_CONFLICT, /* COMMIT: head is of another version, or the map is there already */
-	ZK_LOST,     /* connection or session gone: carried out or not, nobody knows */
-	ZK_DENIED,   /* authentication */
-	ZK_BROKEN,   /* anything else; text */
-};
 struct zk_answer {
-	uint32_t tag;
+	uint64_t tag;
 	enum zk_result result;
-	const char *text; /* BROKEN */
-	const uint8_t *data; /* GET */
+	const char *text;    /* of ZK_BROKEN */
+	const uint8_t *data; /* ZK_GET */
 	size_t len;
-	int32_t version;
-	const char *const *names; /* CHILDREN */
+	const char *const *names; /* ZK_CHILDREN_WATCH */
 	uint32_t name_count;
 };
 
-/* The service's side. Requests of one session are carried out in order; each is answered exactly
- * once by zk_logic_answer, never from inside the call. */
-struct zk_service {
+/* Nothing here is called from inside zk_logic_propose, _update or _leave but wake. */
+struct zk_ops {
 	void *arg;
+	/* Answers come in the order of the requests, with the watches' events between them where they belong; never from
+	 * inside this call. */
 	void (*request)(void *arg, const struct zk_request *request);
-	/* Ends the session, if there is one (its ephemerals go at once where that can be said), and
-	 * starts another. */
-	void (*reopen)(void *arg);
-	void (*close)(void *arg);
+	/* zk_logic_run is to be called soon. */
+	void (*wake)(void *arg);
 };
 
+enum { ZK_PATH_LEN = 256, ZK_NAME_LEN = 64, ZK_ROOT_LEN = 128 };
+enum { ZK_PART_BYTES = 900 << 10 }; /* a znode holds 1 MiB with its path */
+
 struct zk_config {
-	const char *base; /* copied */
-	uint32_t timeout_ms; /* of the session, as asked for; zk_logic_connected tells what was granted */
-	uint32_t part_bytes; /* 0: ZK_PART_BYTES */
+	char root[ZK_ROOT_LEN]; /* "/sheepfold" */
+	uint32_t part_bytes;
+	struct node_info self;
 	const struct log *log;
+	struct member_callbacks callbacks;
+	struct zk_ops ops;
 };
 
 struct zk_logic;
 
-struct zk_logic *zk_logic_create(const struct zk_config *config, const struct node_info *self,
-                                 const struct zk_service *service,
-                                 const struct member_callbacks *callbacks);
+struct zk_logic *zk_logic_create(const struct zk_config *config);
 void zk_logic_destroy(struct zk_logic *l); /* NULL is fine */
 
-void zk_logic_join(struct zk_logic *l, uint64_t now_ms);
-void zk_logic_leave(struct zk_logic *l);
-/* The outcome is told by callbacks.proposed in a later call. */
-void zk_logic_propose(struct zk_logic *l, uint64_t expected_cluster, uint32_t expected_epoch,
-                      const struct map *map);
-void zk_logic_update(struct zk_logic *l, const struct node_info *self);
-
-/* What happens to the session. timeout_ms: what the service grants. */
-void zk_logic_connected(struct zk_logic *l, uint32_t timeout_ms, uint64_t now_ms);
-void zk_logic_disconnected(struct zk_logic *l);
-void zk_logic_expired(struct zk_logic *l, uint64_t now_ms);
+/* The service. now_ms: CLOCK_BOOTTIME. */
+void zk_logic_connected(struct zk_logic *l, uint64_t now_ms, bool new_session, uint32_t timeout_ms);
+void zk_logic_disconnected(struct zk_logic *l, uint64_t now_ms);
+void zk_logic_expired(struct zk_logic *l, uint64_t now_ms); /* who drives it opens another session */
 void zk_logic_denied(struct zk_logic *l);
-void zk_logic_answer(struct zk_logic *l, const struct zk_answer *answer, uint64_t now_ms);
-/* A watch has fired, on whatever it was. */
-void zk_logic_changed(struct zk_logic *l, uint64_t now_ms);
-/* At least every 50 ms. */
-void zk_logic_tick(struct zk_logic *l, uint64_t now_ms);
+void zk_logic_answer(struct zk_logic *l, uint64_t now_ms, const struct zk_answer *answer);
+void zk_logic_watch(struct zk_logic *l, uint64_t now_ms, const char *path);
+/* After wake, and every 50 ms or so. */
+void zk_logic_run(struct zk_logic *l, uint64_t now_ms);
+
+/* The daemon; as in struct member_driver. */
+void zk_logic_propose(struct zk_logic *l, uint64_t expected_cluster, uint32_t expected_epoch, const struct map *map);
+void zk_logic_update(struct zk_logic *l, const struct node_info *self);
+void zk_logic_leave(struct zk_logic *l);
+
+bool zk_logic_is_connected(const struct zk_logic *l);
 
 #endif

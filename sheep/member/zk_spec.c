@@ -1,103 +1,177 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "sheep/member/zk_spec.h"
 
-#include <ctype.h>
 #include <errno.h>
-#include <stdbool.h>
+#include <netdb.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
-#include "lib/base/mem.h"
+enum { TIMEOUT_MIN_MS = 200, TIMEOUT_MAX_MS = 600000 };
+static const char usage[] = "use zookeeper:HOST:PORT,...[/CLUSTER][,timeout=MS][,auth-file=PATH]";
 
-static int wrong(char text[512], const char *spec, const char *what)
+static int __attribute__((format(printf, 2, 3))) refuse(char text[512], const char *fmt, ...)
 {
-	snprintf(text, 512,
-	         "-c zookeeper:%.150s: %.150s (zookeeper:HOST:PORT,...[/CLUSTER][,timeout=MS][,auth=FILE])",
-	         spec ? spec : "", what);
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, 512, fmt, ap);
+	va_end(ap);
 	return -EINVAL;
 }
 
-static bool is_port(const char *text)
-{
-	char *end;
-	unsigned long port = strtoul(text, &end, 10);
-
-	return isdigit((unsigned char)*text) && !*end && port >= 1 && port <= 65535;
-}
-
-/* "host", "host:port", "[v6]:port" */
-static bool add_host(struct zk_spec *z, const char *host)
-{
-	size_t used = strlen(z->hosts);
-	const char *colon = *host == '[' ? strchr(host, ']') : host;
-
-	colon = colon ? strchr(colon, ':') : NULL;
-	if (!*host || colon == host || (*host == '[' && !strchr(host, ']')) || (colon && !is_port(colon + 1)))
-		return false;
-	int n = snprintf(z->hosts + used, sizeof(z->hosts) - used, "%s%s%s", used ? "," : "", host,
-	                 colon ? "" : ":2181");
-	return n > 0 && (size_t)n < sizeof(z->hosts) - used;
-}
-
-static const char *add_option(struct zk_spec *z, const char *option)
+static bool number_parse(const char *s, unsigned long min, unsigned long max, unsigned long *ret)
 {
 	char *end;
 
-	if (!strncmp(option, "timeout=", 8)) {
-		unsigned long ms = strtoul(option + 8, &end, 10);
-		if (!isdigit((unsigned char)option[8]) || *end || ms < ZK_TIMEOUT_MIN_MS || ms > ZK_TIMEOUT_MAX_MS)
-			return "the timeout is 300 to 60000 milliseconds";
-		z->timeout_ms = ms;
-		return NULL;
-	}
-	if (!strncmp(option, "auth=", 5)) {
-		if (!option[5] || strlen(option + 5) >= sizeof(z->auth_file))
-			return "auth= names a file";
-		strcpy(z->auth_file, option + 5);
-		return NULL;
-	}
-	return "unknown option";
+	errno = 0;
+	*ret = strtoul(s, &end, 10);
+	return *s >= '0' && *s <= '9' && !*end && !errno && *ret >= min && *ret <= max;
 }
 
-static bool set_cluster(struct zk_spec *z, const char *name)
+/* "HOST", "HOST:PORT", "[IPV6]", "[IPV6]:PORT", each maybe followed by "/CLUSTER". */
+static int host_parse(char *word, struct zk_spec *s, char text[512])
 {
-	for (const char *c = name; *c; c++)
-		if (!isalnum((unsigned char)*c) && !strchr("._-", *c))
-			return false;
-	if (!*name || *name == '.' || strlen(name) > 64)
-		return false;
-	snprintf(z->base, sizeof(z->base), "/sheepfold/%s", name);
-	return true;
+	char *slash = strchr(word, '/'), *port, *host = word;
+	unsigned long number = ZK_DEFAULT_PORT;
+
+	if (slash) {
+		*slash++ = '\0';
+		if (!*slash || strlen(slash) > 64 ||
+		    strspn(slash, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") !=
+		            strlen(slash) || slash[0] == '.')
+			return refuse(text, "-c zookeeper: \"%.80s\" cannot be the name of a cluster", slash);
+		snprintf(s->root, sizeof(s->root), "/%s", slash);
+	}
+	if (*host == '[') {
+		char *close = strchr(++host, ']');
+
+		if (!close || (close[1] && close[1] != ':'))
+			return refuse(text, "-c zookeeper: %.100s: %s", word, usage);
+		*close = '\0';
+		port = close[1] ? close + 2 : NULL;
+	} else {
+		port = strchr(host, ':');
+		if (port && strchr(port + 1, ':'))
+			return refuse(text, "-c zookeeper: %.100s: an IPv6 address stands in [brackets]", word);
+		if (port)
+			*port++ = '\0';
+	}
+	if (!*host || strlen(host) >= ZK_HOST_LEN || (port && !number_parse(port, 1, 65535, &number)))
+		return refuse(text, "-c zookeeper: \"%.80s%s%.20s\" is no HOST:PORT; %s", host, port ? ":" : "",
+		              port ? port : "", usage);
+	if (s->host_count == ZK_MAX_HOSTS)
+		return refuse(text, "-c zookeeper: more than %d servers", ZK_MAX_HOSTS);
+	snprintf(s->hosts[s->host_count].name, ZK_HOST_LEN, "%s", host);
+	s->hosts[s->host_count++].port = (uint16_t)number;
+	return 0;
 }
 
-int zk_spec_parse(const char *spec, struct zk_spec *ret, char text[512])
+static int option_parse(const char *word, struct zk_spec *s, char text[512])
 {
-	char *copy = xstrdup(spec ? spec : ""), *rest = copy, *word;
-	struct zk_spec z = {.timeout_ms = ZK_TIMEOUT_MS, .base = "/sheepfold/default"};
-	const char *bad = NULL;
-	bool in_options = false;
+	unsigned long number;
 
-	while (!bad && (word = strsep(&rest, ","))) {
-		char *slash = in_options ? NULL : strchr(word, '/');
-		if (in_options || (strchr(word, '=') && !slash)) {
-			in_options = true;
-			bad = add_option(&z, word);
-			continue;
+	if (!strncmp(word, "timeout=", 8)) {
+		if (!number_parse(word + 8, TIMEOUT_MIN_MS, TIMEOUT_MAX_MS, &number))
+			return refuse(text, "-c zookeeper: %.60s: milliseconds from %d to %d", word, TIMEOUT_MIN_MS,
+			              TIMEOUT_MAX_MS);
+		s->timeout_ms = (uint32_t)number;
+		return 0;
+	}
+	if (!strncmp(word, "auth-file=", 10) && word[10] && strlen(word + 10) < sizeof(s->auth_file)) {
+		snprintf(s->auth_file, sizeof(s->auth_file), "%s", word + 10);
+		return 0;
+	}
+	return refuse(text, "-c zookeeper: unknown option \"%.80s\"; %s", word, usage);
+}
+
+int zk_spec_parse(const char *spec, struct zk_spec *s, char text[512])
+{
+	char *copy = strdup(spec ? spec : ""), *save, *word;
+	bool named = false; /* a cluster: options follow */
+	int err = 0;
+
+	*s = (struct zk_spec){.timeout_ms = ZK_DEFAULT_TIMEOUT_MS, .root = "/sheepfold"};
+	if (!copy)
+		return -ENOMEM;
+	for (word = strtok_r(copy, ",", &save); word && !err; word = strtok_r(NULL, ",", &save)) {
+		bool option = strchr(word, '=');
+
+		named |= option;
+		if (named && !option) {
+			err = refuse(text, "-c zookeeper: %.100s: %s", word, usage);
+			break;
 		}
-		if (slash)
-			*slash = '\0';
-		if (!add_host(&z, word))
-			bad = "a server is HOST or HOST:PORT";
-		else if (slash && !set_cluster(&z, slash + 1))
-			bad = "the cluster's name is 1 to 64 letters, digits, or ._- after one slash";
-		in_options |= slash != NULL;
+		named |= strchr(word, '/') != NULL;
+		err = option ? option_parse(word, s, text) : host_parse(word, s, text);
 	}
 	free(copy);
-	if (!bad && !*z.hosts)
-		bad = "a server is missing";
-	if (bad)
-		return wrong(text, spec, bad);
-	*ret = z;
+	if (!err && !s->host_count)
+		err = refuse(text, "-c zookeeper: which servers? %s", usage);
+	return err;
+}
+
+int zk_spec_read_auth(struct zk_spec *s, char text[512])
+{
+	FILE *f;
+	char *got;
+
+	if (!s->auth_file[0])
+		return 0;
+	f = fopen(s->auth_file, "re");
+	if (!f) {
+		refuse(text, "-c zookeeper: auth-file %.200s: %s", s->auth_file, strerror(errno));
+		return -errno;
+	}
+	got = fgets(s->auth, sizeof(s->auth), f);
+	fclose(f);
+	s->auth[strcspn(s->auth, "\r\n")] = '\0';
+	if (!got || !strchr(s->auth, ':') || s->auth[0] == ':')
+		return refuse(text, "-c zookeeper: auth-file %.200s: its first line is not USER:PASSWORD", s->auth_file);
 	return 0;
+}
+
+static int host_resolve(const char *name, uint16_t port, char *ret, size_t *at, char text[512])
+{
+	struct addrinfo hints = {.ai_socktype = SOCK_STREAM}, *list;
+	char numeric[128];
+	int err = getaddrinfo(name, NULL, &hints, &list);
+
+	if (err)
+		return refuse(text, "-c zookeeper: %.200s: %s", name, gai_strerror(err));
+	for (struct addrinfo *a = list; a; a = a->ai_next) {
+		int n;
+
+		if (getnameinfo(a->ai_addr, a->ai_addrlen, numeric, sizeof(numeric), NULL, 0, NI_NUMERICHOST))
+			continue;
+		/* libzookeeper cuts at the last colon. */
+		n = snprintf(ret + *at, ZK_ADDRESSES_LEN - *at, "%s%s:%u", *at ? "," : "", numeric, port);
+		if ((size_t)n < ZK_ADDRESSES_LEN - *at)
+			*at += (size_t)n;
+		else
+			ret[*at] = '\0';
+	}
+	freeaddrinfo(list);
+	return 0;
+}
+
+int zk_spec_resolve(const struct zk_spec *s, char ret[ZK_ADDRESSES_LEN], char text[512])
+{
+	uint32_t count = 1;
+	size_t at = 0;
+	int err = 0;
+
+	ret[0] = '\0';
+	for (uint32_t i = 0; i < s->host_count && !err; i++)
+		err = host_resolve(s->hosts[i].name, s->hosts[i].port, ret, &at, text);
+	if (err)
+		return err;
+	for (const char *c = ret; *c; c++)
+		count += *c == ',';
+	/* The library may go two servers on after one failure (ZOOKEEPER-2466): an odd number of them meets all. */
+	if (count % 2 == 0)
+		err = host_resolve(s->hosts[0].name, s->hosts[0].port, ret, &at, text);
+	return at ? err : refuse(text, "-c zookeeper: %.200s has no address", s->hosts[0].name);
 }

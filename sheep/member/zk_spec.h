@@ -4,16 +4,34 @@
 
 #include <stdint.h>
 
-/* What follows "zookeeper:" of -c: HOST:PORT[,HOST:PORT...][/CLUSTER][,timeout=MS][,auth=FILE] */
-enum { ZK_HOSTS_LEN = 1024, ZK_BASE_LEN = 256, ZK_FILE_LEN = 1024 };
-enum { ZK_TIMEOUT_MS = 4000, ZK_TIMEOUT_MIN_MS = 300, ZK_TIMEOUT_MAX_MS = 60000 };
-struct zk_spec {
-	char hosts[ZK_HOSTS_LEN]; /* as the client library wants them */
-	char base[ZK_BASE_LEN];   /* "/sheepfold/CLUSTER" */
-	uint32_t timeout_ms;
-	char auth_file[ZK_FILE_LEN]; /* "": none. Its first line is USER:PASSWORD */
+#include "sheep/member/zk_logic.h"
+
+/* What follows "zookeeper:" in -c: HOST[:PORT],...[/CLUSTER][,timeout=MS][,auth-file=PATH]. */
+enum {
+	ZK_MAX_HOSTS = 16,
+	ZK_HOST_LEN = 256,
+	ZK_AUTH_LEN = 256,
+	ZK_ADDRESSES_LEN = 4096,
+	ZK_DEFAULT_PORT = 2181,
+	ZK_DEFAULT_TIMEOUT_MS = 4000,
 };
-/* spec NULL: nothing followed. One line in text on failure, -EINVAL. */
+struct zk_spec {
+	uint32_t host_count;
+	struct {
+		char name[ZK_HOST_LEN];
+		uint16_t port;
+	} hosts[ZK_MAX_HOSTS];
+	char root[ZK_ROOT_LEN]; /* "/CLUSTER" */
+	uint32_t timeout_ms;
+	char auth_file[ZK_HOST_LEN]; /* empty: none */
+	char auth[ZK_AUTH_LEN];      /* "USER:PASSWORD", read from it */
+};
+
+/* spec may be NULL. 0, or negative and one line in text. */
 int zk_spec_parse(const char *spec, struct zk_spec *ret, char text[512]);
+/* The first line of auth_file. */
+int zk_spec_read_auth(struct zk_spec *s, char text[512]);
+/* Numeric addresses as libzookeeper wants them, so that the reactor never waits for a name server but here. */
+int zk_spec_resolve(const struct zk_spec *s, char ret[ZK_ADDRESSES_LEN], char text[512]);
 
 #endif

@@ -1,51 +1,49 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-
-/*
- * -c zookeeper: the single-threaded client library in the reactor's loop. All that is decided is
- * decided in zk_logic.c; this file carries requests to the library and its answers back.
- *
- * The library tells which descriptor it waits for and how long (zookeeper_interest), and is told
- * what came of it (zookeeper_process). It calls back from within both; a session is never closed
- * there but afterwards.
- */
 #include <errno.h>
 #include <ev.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <zookeeper/zookeeper.h>
 
+#include "lib/base/math.h"
 #include "lib/base/mem.h"
 #include "sheep/member/member.h"
 #include "sheep/member/zk_logic.h"
 #include "sheep/member/zk_spec.h"
 
-enum { TICK_MS = 25, RETRY_MS = 100 };
+/*
+ * Membership by ZooKeeper (-c zookeeper:...): drives zk_logic.c with the single-threaded libzookeeper in the reactor.
+ *
+ * The library's own session events come late (what is queued when a connection breaks is told only on the next one), so the
+ * state is looked at after every call instead. Sessions are opened and closed outside the library's callbacks.
+ */
+enum { TICK_MS = 50, REOPEN_MS = 200 };
 
 struct member {
+	struct member_callbacks callbacks;
 	struct ev_loop *loop;
 	const struct log *log;
 	struct zk_spec spec;
-	char *auth; /* USER:PASSWORD or NULL */
 	struct zk_logic *logic;
 	zhandle_t *zh;
-	bool inside;    /* the library is calling */
-	bool close_due, open_due;
-	bool connected;
-	uint32_t *unsent, unsent_count; /* tags of requests that the library did not take */
+	bool joined;
+	bool over;   /* the logic has failed: nothing of it may stay in the live set */
+	bool broken; /* the handle: to be closed, another opened */
+	bool told_servers;
+	int64_t session;
+	uint64_t reopen_ms;
 	ev_io io;
-	ev_timer timer, tick;
-	ev_prepare before_wait;
+	ev_timer due, tick;
+	ev_prepare soon; /* never started: fed */
 };
 
-/* A request on its way. */
-struct call {
+/* One request under way. */
+struct pending {
 	struct member *m;
-	uint32_t tag;
-	bool is_commit;
-	zoo_op_t ops[2];
-	zoo_op_result_t results[2];
+	uint64_t tag;
 };
 
 static uint64_t now_ms(void)
@@ -56,25 +54,20 @@ static uint64_t now_ms(void)
 	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
 }
 
-/* ---- Answers ---- */
+/* ---- Answers ----------------------------------------------------------------------------------- */
 
-static void call_end(struct call *c, int rc, struct zk_answer *a)
+static enum zk_result result_of(int rc)
 {
-	a->tag = c->tag;
-	a->text = zerror(rc);
 	switch (rc) {
 	case ZOK:
-		a->result = ZK_OK;
-		break;
+		return ZK_OK;
 	case ZNONODE:
-		a->result = ZK_NONE;
-		break;
+		return ZK_NO_NODE;
 	case ZNODEEXISTS:
-		a->result = c->is_commit ? ZK_CONFLICT : ZK_EXISTS;
-		break;
-	case ZBADVERSION:
-		a->result = ZK_CONFLICT;
-		break;
+		return ZK_NODE_EXISTS;
+	case ZNOAUTH:
+	case ZAUTHFAILED:
+		return ZK_DENIED;
 	case ZCONNECTIONLOSS:
 	case ZOPERATIONTIMEOUT:
 	case ZSESSIONEXPIRED:
@@ -82,346 +75,404 @@ static void call_end(struct call *c, int rc, struct zk_answer *a)
 	case ZINVALIDSTATE:
 	case ZCLOSING:
 	case ZTHROTTLEDOP:
-		a->result = ZK_LOST;
-		break;
-	case ZNOAUTH:
-	case ZAUTHFAILED:
-		a->result = ZK_DENIED;
-		break;
+		return ZK_LOST;
 	default:
-		a->result = ZK_BROKEN;
+		return ZK_BROKEN;
 	}
-	zk_logic_answer(c->m->logic, a, now_ms());
-	free(c);
 }
 
-static void on_string(int rc, const char *value, const void *data)
+static void answer(const void *arg, int rc, struct zk_answer a)
 {
-	(void)value;
-	call_end((struct call *)data, rc, &(struct zk_answer){0});
+	struct pending *p = (struct pending *)arg;
+	struct member *m = p->m;
+
+	a.tag = p->tag;
+	a.result = result_of(rc);
+	a.text = zerror(rc);
+	free(p);
+	/* An operation lost on a connection that goes on would leave the logic waiting. */
+	if (a.result == ZK_LOST && m->zh && zoo_state(m->zh) == ZOO_CONNECTED_STATE && rc != ZCONNECTIONLOSS)
+		m->broken = true;
+	zk_logic_answer(m->logic, now_ms(), &a);
 }
 
-static void on_void(int rc, const void *data)
+static void on_void(int rc, const void *arg)
 {
-	call_end((struct call *)data, rc, &(struct zk_answer){0});
+	answer(arg, rc, (struct zk_answer){0});
 }
 
-static void on_data(int rc, const char *value, int len, const struct Stat *stat, const void *data)
+static void on_string(int rc, const char *value, const void *arg)
+{
+	answer(arg, rc, (struct zk_answer){0});
+}
+
+static void on_stat(int rc, const struct Stat *stat, const void *arg)
+{
+	answer(arg, rc, (struct zk_answer){0});
+}
+
+static void on_data(int rc, const char *value, int len, const struct Stat *stat, const void *arg)
+{
+	answer(arg, rc, (struct zk_answer){.data = (const uint8_t *)value, .len = value && len > 0 ? (size_t)len : 0});
+}
+
+static void on_strings(int rc, const struct String_vector *strings, const void *arg)
 {
 	struct zk_answer a = {0};
 
-	if (rc == ZOK) {
-		a.data = (const uint8_t *)value;
-		a.len = len > 0 ? (size_t)len : 0;
-		a.version = stat->version;
+	if (rc == ZOK && strings) {
+		a.names = (const char *const *)strings->data;
+		a.name_count = (uint32_t)strings->count;
 	}
-	call_end((struct call *)data, rc, &a);
+	answer(arg, rc, a);
 }
 
-static void on_names(int rc, const struct String_vector *names, const void *data)
-{
-	struct zk_answer a = {0};
-
-	if (rc == ZOK) {
-		a.names = (const char *const *)names->data;
-		a.name_count = (uint32_t)names->count;
-	}
-	call_end((struct call *)data, rc, &a);
-}
-
-/* ---- Requests ---- */
-
-static int call_commit(struct member *m, struct call *c, const struct zk_request *rq, const struct ACL_vector *acl)
-{
-	c->is_commit = true;
-	zoo_create_op_init(&c->ops[0], rq->path, (const char *)rq->data, (int)rq->len, acl, 0, NULL, 0);
-	zoo_set_op_init(&c->ops[1], rq->head, rq->head_text, (int)strlen(rq->head_text), rq->head_version, NULL);
-	return zoo_amulti(m->zh, 2, c->ops, c->results, on_void, c);
-}
-
-static void service_request(void *arg, const struct zk_request *rq)
-{
-	struct member *m = arg;
-	struct call *c = xcalloc(1, sizeof(*c));
-	const struct ACL_vector *acl = m->auth ? &ZOO_CREATOR_ALL_ACL : &ZOO_OPEN_ACL_UNSAFE;
-	int rc = ZINVALIDSTATE;
-
-	c->m = m;
-	c->tag = rq->tag;
-	if (m->zh && !m->close_due) {
-		switch (rq->op) {
-		case ZK_CREATE:
-			rc = zoo_acreate(m->zh, rq->path, (const char *)rq->data, rq->data ? (int)rq->len : -1, acl,
-			                 rq->ephemeral ? ZOO_EPHEMERAL : ZOO_PERSISTENT, on_string, c);
-			break;
-		case ZK_REMOVE:
-			rc = zoo_adelete(m->zh, rq->path, -1, on_void, c);
-			break;
-		case ZK_GET:
-			rc = zoo_aget(m->zh, rq->path, rq->watch, on_data, c);
-			break;
-		case ZK_CHILDREN:
-			rc = zoo_aget_children(m->zh, rq->path, rq->watch, on_names, c);
-			break;
-		case ZK_SYNC:
-			rc = zoo_async(m->zh, rq->path, on_string, c);
-			break;
-		case ZK_COMMIT:
-			rc = call_commit(m, c, rq, acl);
-			break;
-		}
-	}
-	if (rc == ZOK)
-		return;
-	free(c);
-	m->unsent = xrealloc(m->unsent, (m->unsent_count + 1) * sizeof(*m->unsent));
-	m->unsent[m->unsent_count++] = rq->tag;
-}
-
-static void service_reopen(void *arg)
+static void on_watch(zhandle_t *zh, int type, int state, const char *path, void *arg)
 {
 	struct member *m = arg;
 
-	m->close_due = m->open_due = true;
+	if (type != ZOO_SESSION_EVENT && zh == m->zh && path)
+		zk_logic_watch(m->logic, now_ms(), path);
 }
 
-static void service_close(void *arg)
+static void on_session(zhandle_t *zh, int type, int state, const char *path, void *arg)
 {
-	struct member *m = arg;
-
-	m->close_due = true;
-	m->open_due = false;
 }
 
-/* ---- The session ---- */
-
-static void on_watch(zhandle_t *zh, int type, int state, const char *path, void *ctx)
+static void on_auth(int rc, const void *arg)
 {
-	struct member *m = ctx;
-
-	(void)path;
-	if (zh != m->zh)
-		return; /* one that is being closed, or not ours yet: connecting takes a while */
-	if (type != ZOO_SESSION_EVENT) {
-		zk_logic_changed(m->logic, now_ms());
-		return;
-	}
-	m->connected = state == ZOO_CONNECTED_STATE;
-	if (state == ZOO_CONNECTED_STATE) {
-		log_info(m->log, "zookeeper: connected to %s, session timeout %d ms", zoo_get_current_server(zh),
-		         zoo_recv_timeout(zh));
-		zk_logic_connected(m->logic, (uint32_t)zoo_recv_timeout(zh), now_ms());
-	} else if (state == ZOO_EXPIRED_SESSION_STATE) {
-		zk_logic_expired(m->logic, now_ms());
-	} else if (state == ZOO_AUTH_FAILED_STATE) {
-		zk_logic_denied(m->logic);
-	} else {
-		zk_logic_disconnected(m->logic);
-	}
-}
-
-static void on_library_log(const char *line)
-{
-	(void)line; /* what matters of it is said by us */
-}
-
-static void on_authenticated(int rc, const void *data)
-{
-	struct member *m = (struct member *)data;
+	struct member *m = (struct member *)arg;
 
 	if (rc == ZAUTHFAILED)
 		zk_logic_denied(m->logic);
 }
 
-static void session_close(struct member *m)
+/* ---- Requests ---------------------------------------------------------------------------------- */
+
+static int request_send(struct member *m, const struct zk_request *r, struct pending *p)
+{
+	const struct ACL_vector *acl = m->spec.auth[0] ? &ZOO_CREATOR_ALL_ACL : &ZOO_OPEN_ACL_UNSAFE;
+	const char *data = r->data ? (const char *)r->data : "";
+
+	switch (r->op) {
+	case ZK_CREATE:
+		return zoo_acreate(m->zh, r->path, data, (int)r->len, acl, 0, on_string, p);
+	case ZK_CREATE_EPHEMERAL:
+		return zoo_acreate(m->zh, r->path, data, (int)r->len, acl, ZOO_EPHEMERAL, on_string, p);
+	case ZK_SET:
+		return zoo_aset(m->zh, r->path, data, (int)r->len, -1, on_stat, p);
+	case ZK_DELETE:
+		return zoo_adelete(m->zh, r->path, -1, on_void, p);
+	case ZK_GET:
+		return zoo_aget(m->zh, r->path, 0, on_data, p);
+	case ZK_EXISTS_WATCH:
+		return zoo_awexists(m->zh, r->path, on_watch, m, on_stat, p);
+	case ZK_CHILDREN_WATCH:
+		return zoo_awget_children(m->zh, r->path, on_watch, m, on_strings, p);
+	}
+	return ZBADARGUMENTS;
+}
+
+static void request(void *arg, const struct zk_request *r)
+{
+	struct member *m = arg;
+	struct pending *p = xcalloc(1, sizeof(*p));
+	int rc;
+
+	*p = (struct pending){.m = m, .tag = r->tag};
+	rc = request_send(m, r, p);
+	if (rc == ZOK)
+		return;
+	log_warn(m->log, "ZooKeeper: %s: %s", r->path, zerror(rc));
+	free(p);
+	m->broken = true;
+}
+
+static void wake(void *arg)
+{
+	struct member *m = arg;
+
+	ev_feed_event(m->loop, &m->soon, EV_CUSTOM);
+}
+
+/* ---- The handle -------------------------------------------------------------------------------- */
+
+static void on_library_log(const char *line)
+{
+	(void)line; /* what matters is told by ourselves; the library has one log per process */
+}
+
+static void handle_close(struct member *m)
 {
 	zhandle_t *zh = m->zh;
 
-	m->zh = NULL;
-	m->connected = false;
+	if (!zh)
+		return;
 	ev_io_stop(m->loop, &m->io);
-	ev_timer_stop(m->loop, &m->timer);
-	if (zh)
-		zookeeper_close(zh);
+	m->zh = NULL; /* its last answers are for nobody */
+	zookeeper_close(zh);
 }
 
-static int session_open(struct member *m)
+static int handle_open(struct member *m, char text[512])
 {
-	m->zh = zookeeper_init2(m->spec.hosts, on_watch, (int)m->spec.timeout_ms, NULL, m, ZOO_NO_LOG_CLIENTENV,
+	char addresses[ZK_ADDRESSES_LEN];
+	int err = zk_spec_resolve(&m->spec, addresses, text);
+
+	if (err)
+		return err;
+	m->session = 0;
+	m->zh = zookeeper_init2(addresses, on_session, (int)m->spec.timeout_ms, NULL, m, ZOO_NO_LOG_CLIENTENV,
 	                        on_library_log);
-	if (!m->zh)
-		return -errno;
-	if (m->auth)
-		zoo_add_auth(m->zh, "digest", m->auth, (int)strlen(m->auth), on_authenticated, m);
+	if (!m->zh) {
+		err = -errno;
+		snprintf(text, 512, "-c zookeeper: %.200s: %s", addresses, strerror(-err));
+		return err ? err : -EINVAL;
+	}
+	zoo_set_servers_resolution_delay(m->zh, -1);
+	if (m->spec.auth[0])
+		zoo_add_auth(m->zh, "digest", m->spec.auth, (int)strlen(m->spec.auth), on_auth, m);
 	return 0;
 }
 
-/* Asks the library what it waits for. */
-static void watch_descriptor(struct member *m)
+static void handle_reopen(struct member *m)
 {
-	int fd = -1, interest = 0, rc;
-	struct timeval tv = {0};
-	double wait;
+	char text[512];
+	int err;
 
-	m->inside = true;
-	rc = zookeeper_interest(m->zh, &fd, &interest, &tv);
-	m->inside = false;
-	/* It may have closed a descriptor and got the same number again: always told anew. */
-	ev_io_stop(m->loop, &m->io);
-	if (fd >= 0 && interest) {
-		ev_io_set(&m->io, fd, (interest & ZOOKEEPER_READ ? EV_READ : 0) |
-		                              (interest & ZOOKEEPER_WRITE ? EV_WRITE : 0));
-		ev_io_start(m->loop, &m->io);
+	zk_logic_expired(m->logic, now_ms()); /* first: answers that closing gives are for nobody */
+	handle_close(m);
+	m->broken = false;
+	if (now_ms() < m->reopen_ms) { /* not too often */
+		m->broken = true;
+		return;
 	}
-	wait = (double)tv.tv_sec + (double)tv.tv_usec / 1e6;
-	if (rc != ZOK && wait < RETRY_MS / 1000.)
-		wait = RETRY_MS / 1000.;
-	ev_timer_stop(m->loop, &m->timer);
-	ev_timer_set(&m->timer, wait, 0.);
-	ev_timer_start(m->loop, &m->timer);
+	m->reopen_ms = now_ms() + REOPEN_MS;
+	err = handle_open(m, text);
+	if (err) {
+		log_warn(m->log, "%s", text);
+		m->broken = true;
+	}
 }
 
-static void process(struct member *m, int events)
+/* ---- Driving it -------------------------------------------------------------------------------- */
+
+static void connected(struct member *m)
 {
-	if (!m->zh)
+	const clientid_t *id = zoo_client_id(m->zh);
+	bool new_session = id->client_id != m->session;
+	const char *server = zoo_get_current_server(m->zh);
+	uint32_t timeout_ms = (uint32_t)zoo_recv_timeout(m->zh);
+
+	m->session = id->client_id;
+	log_info(m->log, "ZooKeeper: connected to %s, session %llx%s, timeout %u ms", server ? server : "?",
+	         (unsigned long long)m->session, new_session ? " (new)" : "", timeout_ms);
+	if (new_session && timeout_ms > m->spec.timeout_ms && !m->told_servers) {
+		m->told_servers = true;
+		log_warn(m->log, "ZooKeeper's least session timeout is %u ms, not the %u asked for (its minSessionTimeout)",
+		         timeout_ms, m->spec.timeout_ms);
+	}
+	zk_logic_connected(m->logic, now_ms(), new_session, timeout_ms);
+}
+
+static void state_look(struct member *m)
+{
+	int state = zoo_state(m->zh);
+
+	if (state == ZOO_AUTH_FAILED_STATE) {
+		zk_logic_denied(m->logic);
+		m->broken = true;
+	} else if (is_unrecoverable(m->zh)) {
+		m->broken = true;
+	} else if (state == ZOO_CONNECTED_STATE && !zk_logic_is_connected(m->logic)) {
+		connected(m);
+	} else if (state != ZOO_CONNECTED_STATE && zk_logic_is_connected(m->logic)) {
+		log_warn(m->log, "ZooKeeper: connection lost; looking for another server");
+		zk_logic_disconnected(m->logic, now_ms());
+	}
+}
+
+/* What the library waits for now. */
+static void interest_take(struct member *m)
+{
+	int fd = -1, interest = 0;
+	struct timeval tv = {0};
+	int rc = zookeeper_interest(m->zh, &fd, &interest, &tv);
+	double wait_s = (double)tv.tv_sec + (double)tv.tv_usec / 1e6;
+
+	ev_io_stop(m->loop, &m->io);
+	if (rc == ZOK && fd >= 0 && interest) {
+		/* Set anew each time: it may be another socket of the same number. */
+		ev_io_set(&m->io, fd, (interest & ZOOKEEPER_READ ? EV_READ : 0) | (interest & ZOOKEEPER_WRITE ? EV_WRITE : 0));
+		ev_io_start(m->loop, &m->io);
+	}
+	ev_timer_stop(m->loop, &m->due);
+	ev_timer_set(&m->due, MIN(MAX(wait_s, 0.001), 1.0), 0.);
+	ev_timer_start(m->loop, &m->due);
+}
+
+static void turn(struct member *m)
+{
+	if (!m->joined)
 		return;
-	m->inside = true;
-	zookeeper_process(m->zh, events);
-	m->inside = false;
-	watch_descriptor(m);
+	if (m->zh)
+		state_look(m);
+	zk_logic_run(m->logic, now_ms());
+	if (m->over) {
+		m->joined = false;
+		ev_timer_stop(m->loop, &m->due);
+		ev_timer_stop(m->loop, &m->tick);
+		handle_close(m);
+		return;
+	}
+	if (m->broken)
+		handle_reopen(m);
+	if (m->zh) {
+		interest_take(m);
+		state_look(m);
+	}
 }
 
 static void on_io(struct ev_loop *loop, ev_io *w, int revents)
 {
-	(void)loop;
-	process(w->data, (revents & EV_READ ? ZOOKEEPER_READ : 0) | (revents & EV_WRITE ? ZOOKEEPER_WRITE : 0));
+	struct member *m = w->data;
+
+	zookeeper_process(m->zh,
+	                  (revents & EV_READ ? ZOOKEEPER_READ : 0) | (revents & EV_WRITE ? ZOOKEEPER_WRITE : 0));
+	turn(m);
 }
 
-static void on_timer(struct ev_loop *loop, ev_timer *w, int revents)
+static void on_due(struct ev_loop *loop, ev_timer *w, int revents)
 {
-	(void)loop, (void)revents;
-	process(w->data, 0);
+	struct member *m = w->data;
+
+	if (m->zh)
+		zookeeper_process(m->zh, 0);
+	turn(m);
 }
 
 static void on_tick(struct ev_loop *loop, ev_timer *w, int revents)
 {
-	struct member *m = w->data;
-
-	(void)loop, (void)revents;
-	zk_logic_tick(m->logic, now_ms());
-	if (m->zh)
-		watch_descriptor(m);
+	turn(w->data);
 }
 
-/* What could not be done while the library was calling. */
-static void before_wait(struct ev_loop *loop, ev_prepare *w, int revents)
+static void on_soon(struct ev_loop *loop, ev_prepare *w, int revents)
 {
-	struct member *m = w->data;
-
-	(void)loop, (void)revents;
-	if (m->close_due) {
-		session_close(m);
-		m->close_due = false;
-	}
-	if (m->open_due && !m->zh) {
-		m->open_due = session_open(m) < 0;
-		if (m->zh)
-			watch_descriptor(m);
-	}
-	for (uint32_t i = 0, n = m->unsent_count; i < n; i++)
-		zk_logic_answer(m->logic, &(struct zk_answer){.tag = m->unsent[i], .result = ZK_LOST}, now_ms());
-	m->unsent_count = 0;
+	turn(w->data);
 }
 
-/* ---- The driver's face ---- */
+/* ---- The driver's face ------------------------------------------------------------------------- */
+
+static void on_failed(void *arg, const char *why)
+{
+	struct member *m = arg;
+
+	m->over = true;
+	m->callbacks.failed(m->callbacks.arg, why);
+}
+
+/* Those of the daemon; its failure is also ours. */
+static void on_map(void *arg, struct map *map)
+{
+	struct member *m = arg;
+
+	m->callbacks.map(m->callbacks.arg, map);
+}
+
+static void on_live(void *arg, const struct node_info *nodes, uint32_t count)
+{
+	struct member *m = arg;
+
+	m->callbacks.live(m->callbacks.arg, nodes, count);
+}
+
+static void on_lease(void *arg, uint64_t proven_ms, uint32_t lease_ms)
+{
+	struct member *m = arg;
+
+	m->callbacks.lease(m->callbacks.arg, proven_ms, lease_ms);
+}
+
+static void on_proposed(void *arg, int result)
+{
+	struct member *m = arg;
+
+	m->callbacks.proposed(m->callbacks.arg, result);
+}
 
 static void member_leave(struct member *m)
 {
 	zk_logic_leave(m->logic);
-	ev_timer_stop(m->loop, &m->tick);
-	if (m->inside)
+	if (!m->joined)
 		return;
-	ev_prepare_stop(m->loop, &m->before_wait);
-	session_close(m);
-	m->close_due = m->open_due = false;
+	m->joined = false;
+	ev_timer_stop(m->loop, &m->due);
+	ev_timer_stop(m->loop, &m->tick);
+	ev_clear_pending(m->loop, &m->soon);
+	handle_close(m); /* ends the session: the announcement goes at once */
 }
 
 static void member_destroy(struct member *m)
 {
 	if (!m)
 		return;
-	if (m->logic)
-		member_leave(m);
+	member_leave(m);
+	ev_clear_pending(m->loop, &m->soon);
 	zk_logic_destroy(m->logic);
-	free(m->unsent);
-	free(m->auth);
 	free(m);
 }
 
-static int read_auth(struct member *m, char text[512])
+static void logic_create(struct member *m, const struct node_info *self)
 {
-	char line[512] = "";
-	FILE *f;
+	struct zk_config config = {
+		.part_bytes = ZK_PART_BYTES,
+		.self = *self,
+		.log = m->log,
+		.callbacks = {m, on_map, on_live, on_lease, on_proposed, on_failed},
+		.ops = {m, request, wake},
+	};
 
-	if (!*m->spec.auth_file)
-		return 0;
-	f = fopen(m->spec.auth_file, "re");
-	if (!f || !fgets(line, sizeof(line), f) || !strchr(line, ':')) {
-		snprintf(text, 512, "%.300s: %s", m->spec.auth_file,
-		         f ? "the first line must be USER:PASSWORD" : strerror(errno));
-		if (f)
-			fclose(f);
-		return -EINVAL;
-	}
-	fclose(f);
-	line[strcspn(line, "\r\n")] = '\0';
-	m->auth = xstrdup(line);
-	return 0;
+	snprintf(config.root, sizeof(config.root), "%s", m->spec.root);
+	m->logic = zk_logic_create(&config);
 }
 
-static int member_create(const char *spec, const struct node_info *self, struct ev_loop *loop,
-                         const struct log *log, const struct member_callbacks *callbacks,
-                         struct member **ret, char text[512])
+static int member_create(const char *spec, const struct node_info *self, struct ev_loop *loop, const struct log *log,
+                         const struct member_callbacks *callbacks, struct member **ret, char text[512])
 {
 	struct member *m = xcalloc(1, sizeof(*m));
-	struct zk_service service = {m, service_request, service_reopen, service_close};
-	struct zk_config config = {.base = m->spec.base, .log = log};
+	char addresses[ZK_ADDRESSES_LEN];
 	int err = zk_spec_parse(spec, &m->spec, text);
 
-	m->loop = loop;
-	m->log = log;
-	ev_init(&m->io, on_io);
-	ev_timer_init(&m->timer, on_timer, 0., 0.);
-	ev_timer_init(&m->tick, on_tick, TICK_MS / 1000., TICK_MS / 1000.);
-	ev_prepare_init(&m->before_wait, before_wait);
-	m->io.data = m->timer.data = m->tick.data = m->before_wait.data = m;
 	if (!err)
-		err = read_auth(m, text);
+		err = zk_spec_read_auth(&m->spec, text);
+	if (!err)
+		err = zk_spec_resolve(&m->spec, addresses, text);
 	if (err) {
-		member_destroy(m);
+		free(m);
 		return err;
 	}
+	m->callbacks = *callbacks;
+	m->loop = loop;
+	m->log = log;
+	logic_create(m, self);
 	zoo_set_debug_level((ZooLogLevel)0);
-	config.timeout_ms = m->spec.timeout_ms;
-	m->logic = zk_logic_create(&config, self, &service, callbacks);
+	ev_init(&m->io, on_io);
+	ev_timer_init(&m->due, on_due, 0., 0.);
+	ev_timer_init(&m->tick, on_tick, TICK_MS / 1000., TICK_MS / 1000.);
+	ev_prepare_init(&m->soon, on_soon);
+	m->io.data = m->due.data = m->tick.data = m->soon.data = m;
 	*ret = m;
 	return 0;
 }
 
 static int member_join(struct member *m, char text[512])
 {
-	zk_logic_join(m->logic, now_ms());
-	m->close_due = m->open_due = false;
-	int err = session_open(m);
+	int err = handle_open(m, text);
 
-	if (err) {
-		snprintf(text, 512, "zookeeper %.300s: %s", m->spec.hosts,
-		         err == -EINVAL || err == -ENOENT ? "no such host" : strerror(-err));
+	if (err)
 		return err;
-	}
+	m->joined = true;
 	ev_timer_start(m->loop, &m->tick);
-	ev_prepare_start(m->loop, &m->before_wait);
-	watch_descriptor(m);
+	wake(m);
 	return 0;
 }
 
@@ -437,19 +488,13 @@ static int member_update(struct member *m, const struct node_info *self)
 	return 0;
 }
 
-static const char *member_waiting(const struct member *m)
-{
-	return m->connected ? "the map register is being read, or this node's former session has not ended yet"
-	                    : "no ZooKeeper server answers";
-}
-
 const struct member_driver member_zookeeper = {
 	.name = "zookeeper",
+	.waits = true,
 	.create = member_create,
 	.join = member_join,
 	.propose = member_propose,
 	.update = member_update,
 	.leave = member_leave,
-	.waiting = member_waiting,
 	.destroy = member_destroy,
 };

@@ -47,6 +47,7 @@ tests_sim_libsim_a_SOURCES = \
 	tests/sim/sim_net.h \
 	tests/sim/sim_node.c \
 	tests/sim/sim_node.h \
+	tests/sim/sim_zk.c \
 	tests/sim/stats.c \
 	tests/sim/stats.h \
 	tests/sim/workload.c \

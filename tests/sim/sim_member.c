@@ -43,6 +43,8 @@ struct sim_member {
 	uint64_t live_version;
 	struct session sessions[SIM_MAX_NODES];
 	struct driver drivers[SIM_MAX_NODES];
+	const struct sim_driver *driver; /* instead of all this but the register */
+	void *engine;
 };
 
 /* Something that happens to one process of a node. */
@@ -81,8 +83,46 @@ struct sim_member *sim_member_create(struct world *w)
 	return xcalloc(1, sizeof(struct sim_member));
 }
 
+/* ---- Other drivers ---- */
+
+static const struct sim_driver *const sim_drivers[] = {&sim_zk};
+
+const struct sim_driver *sim_driver_find(const char *name)
+{
+	for (size_t i = 0; i < ARRAY_LEN(sim_drivers); i++)
+		if (!strcmp(sim_drivers[i]->name, name))
+			return sim_drivers[i];
+	return NULL;
+}
+
+void sim_member_use(struct world *w, const struct sim_driver *driver)
+{
+	w->member->driver = driver;
+	if (driver)
+		w->member->engine = driver->create(w);
+}
+
+void *sim_member_engine(const struct world *w)
+{
+	return w->member->engine;
+}
+
+void sim_member_start_faults(struct world *w)
+{
+	if (w->member->driver && w->member->driver->start_faults)
+		w->member->driver->start_faults(w);
+}
+
+void sim_member_heal(struct world *w)
+{
+	if (w->member->driver && w->member->driver->heal)
+		w->member->driver->heal(w);
+}
+
 void sim_member_destroy(struct sim_member *m)
 {
+	if (m->engine)
+		m->driver->destroy(m->engine);
 	for (uint32_t i = 0; i < m->epoch_count; i++) {
 		map_unref(m->epochs[i].map);
 		placement_destroy(m->epochs[i].placement);
@@ -145,6 +185,13 @@ static struct map *map_made_small(const struct map *map, const struct map *befor
 	return few;
 }
 
+struct map *sim_member_shape(const struct world *w, const struct map *map)
+{
+	uint32_t pg_count = w->member->pg_count;
+
+	return pg_count ? map_made_small(map, sim_member_map(w), pg_count) : map_clone(map);
+}
+
 static void register_trace(struct world *w, const struct map *map)
 {
 	if (!w->trace)
@@ -170,11 +217,8 @@ static void register_append(struct world *w, const struct map *map)
 		world_fail(w, "more than %u epochs: the map never settles", EPOCHS_MAX);
 		return;
 	}
+	e->map = sim_member_shape(w, map);
 	m->epoch_count++;
-	if (m->pg_count)
-		e->map = map_made_small(map, before, m->pg_count);
-	else
-		e->map = map_clone(map);
 	e->placement = placement_create(e->map);
 	map_encode(e->map, &e->bytes, &e->len);
 	w->stats.epochs++;
@@ -381,13 +425,20 @@ static void ping_send(struct world *w, void *arg)
 
 void sim_member_join(struct world *w, uint32_t node)
 {
+	if (w->member->driver) {
+		w->member->driver->join(w, node);
+		return;
+	}
 	w->member->drivers[node] = (struct driver){.next_epoch = 1};
 	world_after(w, notify_delay(w), ping_send, turn_create(w, node), turn_free);
 }
 
 void sim_member_leave(struct world *w, uint32_t node)
 {
-	session_close(w, node);
+	if (w->member->driver)
+		w->member->driver->leave(w, node);
+	else
+		session_close(w, node);
 }
 
 static void death_noticed(struct world *w, void *arg)
@@ -402,9 +453,15 @@ static void death_noticed(struct world *w, void *arg)
 
 void sim_member_died(struct world *w, uint32_t node)
 {
-	struct member_turn *t = turn_create(w, node);
-	bool quick = draw_below(w, 3);
+	struct member_turn *t;
+	bool quick;
 
+	if (w->member->driver) {
+		w->member->driver->died(w, node);
+		return;
+	}
+	t = turn_create(w, node);
+	quick = draw_below(w, 3);
 	t->incarnation = w->nodes[node]->info.incarnation;
 	world_after(w, draw_below(w, quick ? 200 * SIM_MS : w->profile.session_ms * SIM_MS),
 	            death_noticed, t, turn_free);
@@ -451,8 +508,13 @@ static void proposal_arrives(struct world *w, void *arg)
 void sim_member_propose(struct world *w, uint32_t node, uint64_t expected_cluster,
                         uint32_t expected_epoch, struct map *map)
 {
-	struct member_turn *t = turn_create(w, node);
+	struct member_turn *t;
 
+	if (w->member->driver) {
+		w->member->driver->propose(w, node, expected_cluster, expected_epoch, map);
+		return;
+	}
+	t = turn_create(w, node);
 	t->map = map;
 	t->expected_cluster = expected_cluster;
 	t->expected_epoch = expected_epoch;
@@ -474,6 +536,8 @@ static void adopted(struct world *w, void *arg)
 		for (uint32_t i = 0; t->wipe && i < n->info.disk_count; i++)
 			sim_disk_wipe(&n->disks[i]);
 		n->info.cluster = t->cluster;
+		if (w->member->driver)
+			w->member->driver->update(w, t->node);
 		sim_node_event(w, t->node, &ev);
 	}
 	turn_free(t);

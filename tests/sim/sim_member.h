@@ -23,6 +23,35 @@
 struct sim_member *sim_member_create(struct world *w);
 void sim_member_destroy(struct sim_member *m);
 
+/*
+ * Instead of this service, a real driver's logic against a simulation of its engine (--driver NAME): one table per
+ * engine. What the driver has to say goes to the node by sim_node_event; what wins a proposal goes to the register by
+ * sim_member_install, once, at the moment when it has won.
+ */
+struct sim_driver {
+	const char *name;
+	void *(*create)(struct world *w); /* sim_member_engine() gives it back */
+	void (*destroy)(void *engine);
+	void (*join)(struct world *w, uint32_t node); /* its process has started */
+	void (*leave)(struct world *w, uint32_t node); /* in order; the process goes on for a moment */
+	void (*died)(struct world *w, uint32_t node);
+	/* map is taken over. */
+	void (*propose)(struct world *w, uint32_t node, uint64_t expected_cluster, uint32_t expected_epoch,
+	                struct map *map);
+	void (*update)(struct world *w, uint32_t node); /* what it announces has changed */
+	void (*start_faults)(struct world *w); /* the engine's own: from now on */
+	void (*heal)(struct world *w);         /* and until now */
+};
+extern const struct sim_driver sim_zk;
+const struct sim_driver *sim_driver_find(const char *name); /* NULL: unknown */
+/* Before any node starts; NULL: the simple service above. */
+void sim_member_use(struct world *w, const struct sim_driver *driver);
+void *sim_member_engine(const struct world *w);
+/* As the run wants proposals to be (few PGs); another map, of which the caller has the reference. */
+struct map *sim_member_shape(const struct world *w, const struct map *map);
+void sim_member_start_faults(struct world *w);
+void sim_member_heal(struct world *w);
+
 /* The node's side. */
 void sim_member_join(struct world *w, uint32_t node);  /* its process has started */
 void sim_member_leave(struct world *w, uint32_t node); /* in order */
