@@ -74,6 +74,7 @@ struct sf_volume_info {
 	struct sf_redundancy redundancy;
 	uint32_t object_shift;
 	uint32_t pool;
+	bool clone; /* made from another volume's snapshot */
 };
 
 struct sf_volume_options {
@@ -89,11 +90,35 @@ int sf_volume_create(struct sf_cluster *cluster, const char *name,
 int sf_volume_delete(struct sf_cluster *cluster, const char *name);
 /* Growing only needs the new size; shrinking discards what lies behind it. */
 int sf_volume_resize(struct sf_cluster *cluster, const char *name, uint64_t size_bytes);
-/* All volumes, sorted by name; *ret is malloc'ed (free). */
+
+/*
+ * Snapshots. tag: 1 to 255 bytes, of its volume alone, and not a decimal number; where one is meant
+ * that exists, its number will do too. Taking one costs the copying of the map, not of data. A
+ * volume that is being written to elsewhere lets its snapshot be taken: its writer waits meanwhile.
+ */
+int sf_snapshot_create(struct sf_cluster *cluster, const char *name, const char *tag);
+/* What other volumes need of it stays until they are gone. */
+int sf_snapshot_delete(struct sf_cluster *cluster, const char *name, const char *tag);
+/* The volume is what it was then, in one step; what it was until now is lost. */
+int sf_snapshot_rollback(struct sf_cluster *cluster, const char *name, const char *tag);
+int sf_snapshot_stat(struct sf_cluster *cluster, const char *name, const char *tag,
+                     struct sf_volume_info *ret);
+enum {
+	SF_CLONE_COPY = 1 << 0,        /* shares nothing with the snapshot */
+	SF_CLONE_PREALLOCATE = 1 << 1, /* and has all its objects */
+};
+/* A new volume with the content of a snapshot. */
+int sf_volume_clone(struct sf_cluster *cluster, const char *name, const char *tag,
+                    const char *clone, uint32_t flags);
+
+/* All volumes and snapshots, sorted by name; *ret is malloc'ed (free). */
 int sf_volume_list(struct sf_cluster *cluster, struct sf_volume_info **ret, size_t *ret_count);
 int sf_volume_stat(struct sf_cluster *cluster, const char *name, struct sf_volume_info *ret);
 
 int sf_volume_open(struct sf_cluster *cluster, const char *name, struct sf_volume **ret);
+/* For reading. tag: of a snapshot, or its number in decimal digits. */
+int sf_snapshot_open(struct sf_cluster *cluster, const char *name, const char *tag,
+                     struct sf_volume **ret);
 /*
  * As its only writer: takes the volume's write lock, and keeps it until it is closed. purpose: what
  * others are told, "sheepfs /mnt". -EBUSY: another has it; sf_error() says who, where, since when.

@@ -158,7 +158,7 @@ static char volume_kind(const struct sf_volume_info *info, bool raw)
 {
 	if (info->snapshot_id)
 		return 's';
-	if (info->parent_id)
+	if (info->clone)
 		return 'c';
 	return raw ? '=' : ' ';
 }

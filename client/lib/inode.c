@@ -11,11 +11,12 @@
 #include "lib/place/map.h"
 
 #define INODE_MAGIC "SFinode1"
-enum { CRC_FROM = 12, OFF_NAME = 80, OFF_TAG = 336 };
+enum { CRC_FROM = 12, OFF_NAME = 80, OFF_TAG = 336, OFF_REST = 592 };
 enum { OID_TYPE_SHIFT = 60, OID_TYPE_DATA = 0, OID_TYPE_INODE = 8 };
 
 static_assert(OFF_NAME + SF_NAME_MAX + 1 == OFF_TAG,
               "the name's field ends where the tag's begins");
+static_assert(OFF_TAG + SF_NAME_MAX + 1 == OFF_REST, "and the rest comes after the tag");
 
 static void put32(uint8_t *p, uint32_t v)
 {
@@ -63,6 +64,11 @@ void inode_encode(const struct inode *inode, uint8_t bytes[INODE_HEADER_LEN])
 	put64(bytes + 72, inode->creator);
 	memcpy(bytes + OFF_NAME, i->name, strnlen(i->name, SF_NAME_MAX));
 	memcpy(bytes + OFF_TAG, i->tag, strnlen(i->tag, SF_NAME_MAX));
+	put32(bytes + OFF_REST, inode->predecessor);
+	put32(bytes + OFF_REST + 4, inode->successor);
+	put64(bytes + OFF_REST + 8, inode->family);
+	put32(bytes + OFF_REST + 16, inode->from_pool);
+	put32(bytes + OFF_REST + 20, inode->generation);
 	put32(bytes + 8, crc32c(0, bytes + CRC_FROM, INODE_HEADER_LEN - CRC_FROM));
 }
 
@@ -108,6 +114,12 @@ int inode_decode(const uint8_t bytes[INODE_HEADER_LEN], struct inode *ret)
 	in.creator = get64(bytes + 72);
 	memcpy(i->name, bytes + OFF_NAME, sizeof(i->name));
 	memcpy(i->tag, bytes + OFF_TAG, sizeof(i->tag));
+	in.predecessor = get32(bytes + OFF_REST) & VOLUME_ID_MASK;
+	in.successor = get32(bytes + OFF_REST + 4) & VOLUME_ID_MASK;
+	in.family = get64(bytes + OFF_REST + 8);
+	in.from_pool = get32(bytes + OFF_REST + 16);
+	in.generation = get32(bytes + OFF_REST + 20);
+	i->clone = in.flags & INODE_CLONE;
 	if (!info_is_sane(i))
 		return -SF_EFORMAT;
 	*ret = in;

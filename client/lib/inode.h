@@ -38,17 +38,33 @@
  *    72   8  creator: random, tells a creation that is retried its own work again
  *    80  256 name, NUL-terminated
  *   336  256 tag, NUL-terminated
+ *   592   4  predecessor: the volume id whose place this inode takes, see INODE_PENDING
+ *   596   4  successor: the volume id that took this inode's place, 0 = none
+ *   600   8  family: random, the same in all that may share objects
+ *   608   4  pool that the objects are moved from while the volume is converted, 0 = none
+ *   612   4  generation: counts what changes about where objects are found
  *
  * A volume id is the FNV-1a hash of the name modulo 2^24, probing upward while the inode there is
  * another's. So that a deleted volume leaves no hole in front of others, its header stays with
  * INODE_DELETED for as long as the next id is taken. INODE_DELETING: some data objects may still be
  * there; the id is not given out again.
+ *
+ * A snapshot keeps its id and its objects; the working volume goes on under another id, with a copy
+ * of the map: an entry with another's id is that one's object, and is copied before it is changed.
+ * A volume that takes another's place (after a snapshot, a rollback) is written as INODE_PENDING,
+ * as a whole; it is valid from the moment on that its predecessor names it as successor: one write
+ * of one header, which also makes the predecessor a snapshot, or INODE_DELETING. A clone is valid
+ * when INODE_PENDING is gone. INODE_DELETED with INODE_GHOST: others still need some of its objects.
  */
 enum {
 	INODE_HEADER_LEN = 4096,
 	INODE_VERSION = 1,
 	INODE_DELETING = 1 << 0,
 	INODE_DELETED = 1 << 1, /* only keeps the probe chain together */
+	INODE_PENDING = 1 << 2, /* not valid yet, unless its predecessor says so */
+	INODE_SHARED = 1 << 3,  /* others may have copied its map */
+	INODE_GHOST = 1 << 4,
+	INODE_CLONE = 1 << 5,
 
 	VOLUME_ID_BITS = 24,
 	VOLUME_ID_MASK = (1 << VOLUME_ID_BITS) - 1,
@@ -60,7 +76,9 @@ enum {
 struct inode {
 	uint32_t flags;
 	uint64_t changed_s;
-	uint64_t creator;
+	uint64_t creator, family;
+	uint32_t predecessor, successor;
+	uint32_t from_pool, generation;
 	struct sf_volume_info info; /* used_bytes and shared_bytes are not part of the header */
 };
 

@@ -19,6 +19,8 @@
  * `window` of them are under way. A write to an object that the map does not show yet also changes
  * the map, at the same time, and counts as done when both are durable.
  *
+ * An object that the map shows as another's (a snapshot's) is copied before it is changed.
+ *
  * The map says where an object is read from; one that it does not show is asked for all the same,
  * because another client may have written it since: it answers with zeros if not.
  */
@@ -44,10 +46,21 @@ struct io {
 struct part {
 	struct request req;
 	struct volmap_waiter waiter;
+	struct list link; /* in copy->waiting */
 	struct io *io;
-	uint64_t index;
+	struct piece piece;
+	uint8_t *data;    /* the io's bytes that it is about */
 	uint32_t pending; /* answers to wait for */
 	bool whole;       /* a discard of all there is in the object */
+};
+
+/* An object of another volume id that is changed: copied first. Other changes of it wait. */
+struct copy {
+	struct list link; /* in volume->copies */
+	struct list waiting;
+	struct part *part; /* whose change it is for */
+	uint32_t length;   /* of all there is in the object */
+	uint8_t *bytes;
 };
 
 struct piece piece_first(uint64_t offset, uint64_t len, uint32_t object_shift)
@@ -145,7 +158,7 @@ static void part_map_done(struct volmap_waiter *waiter, int err, const char *why
 static void part_set_owner(struct part *part, uint32_t owner)
 {
 	part->waiter.done = part_map_done;
-	if (!volmap_set(&part->io->volume->map, part->index, owner, &part->waiter))
+	if (!volmap_set(&part->io->volume->map, part->piece.index, owner, &part->waiter))
 		part->pending++;
 }
 
@@ -162,52 +175,181 @@ static void part_done(struct request *req)
 	part_unhold(part);
 }
 
-static void part_start_discard(struct part *part, const struct piece *piece)
+/* Bytes of the volume in its object. */
+static uint32_t object_length(const struct sf_volume *v, uint64_t index)
 {
-	const struct sf_volume_info *info = &part->io->volume->info;
-	uint64_t begin = piece->index << info->object_shift;
-	uint64_t object_len = MIN(info->size_bytes - begin, 1ull << info->object_shift);
+	uint64_t begin = index << v->info.object_shift;
 
-	part->whole = piece->offset == 0 && piece->length == object_len;
-	part->req.type = part->whole ? MSG_OBJ_DELETE : MSG_OBJ_ZERO;
-	part->req.length = part->whole ? 0 : piece->length;
+	return (uint32_t)MIN(v->info.size_bytes - begin, 1ull << v->info.object_shift);
 }
 
-static void part_start(struct io *io, const struct piece *piece)
+static void part_request(struct part *part, enum msg_type type, uint32_t owner)
 {
-	struct part *part = xmalloc(sizeof(*part));
-	struct sf_volume *v = io->volume;
+	struct sf_volume *v = part->io->volume;
 	struct request *req = &part->req;
-	uint32_t owner = volmap_owner(&v->map, piece->index);
 
-	*part = (struct part){.io = io, .index = piece->index, .pending = 1};
-	request_init(req, ROUTE_PRIMARY, MSG_OBJ_READ);
+	request_init(req, ROUTE_PRIMARY, type);
 	req->pool = v->info.pool;
-	req->oid = oid_data(v->info.id, (uint32_t)piece->index);
+	req->oid = oid_data(owner, (uint32_t)part->piece.index);
 	req->fence = v->lock ? &v->lock->fence : NULL;
-	req->offset = piece->offset;
 	req->done = part_done;
 	req->arg = part;
-	switch (io->kind) {
-	case IO_READ:
-		if (owner)
-			req->oid = oid_data(owner, (uint32_t)piece->index);
-		req->rx = io->data + io->next;
-		req->length = piece->length;
-		break;
-	case IO_WRITE:
-		req->type = MSG_OBJ_WRITE;
-		req->tx = io->data + io->next;
-		req->tx_len = piece->length;
-		part_set_owner(part, v->info.id);
-		break;
-	default:
-		part_start_discard(part, piece);
-		if (!part->whole)
-			req->offset = piece->offset;
-		break;
+}
+
+/* ---- Copies ---- */
+
+static void part_start(struct part *part);
+
+static struct copy *copy_find(struct sf_volume *v, uint64_t index)
+{
+	list_each (it, &v->copies) {
+		struct copy *copy = list_item(it, struct copy, link);
+
+		if (copy->part->piece.index == index)
+			return copy;
 	}
+	return NULL;
+}
+
+/* The part goes on to wait for the map, if that is not durable yet. */
+static void copy_end(struct copy *copy)
+{
+	struct part *part = copy->part;
+
+	list_remove(&copy->link);
+	for (struct list *it; (it = list_pop(&copy->waiting));)
+		part_start(list_item(it, struct part, link));
+	free(copy->bytes);
+	free(copy);
+	part_unhold(part);
+}
+
+static void copy_fail(struct copy *copy, const struct request *req)
+{
+	io_fail(copy->part->io, req->result, req->why);
+	copy_end(copy);
+}
+
+/* The map last: until then the object is still the other's. */
+static void copy_written(struct request *req)
+{
+	struct copy *copy = req->arg;
+	struct part *part = copy->part;
+
+	if (req->result < 0) {
+		copy_fail(copy, req);
+		return;
+	}
+	part_set_owner(part, part->io->volume->info.id);
+	copy_end(copy);
+}
+
+static void copy_write(struct copy *copy)
+{
+	struct part *part = copy->part;
+	struct request *req = &part->req;
+
+	if (part->io->kind == IO_WRITE)
+		memcpy(copy->bytes + part->piece.offset, part->data, part->piece.length);
+	else
+		memset(copy->bytes + part->piece.offset, 0, part->piece.length);
+	part_request(part, MSG_OBJ_WRITE, part->io->volume->info.id);
+	req->tx = copy->bytes;
+	req->tx_len = copy->length;
+	req->done = copy_written;
+	req->arg = copy;
+	request_submit(part->io->volume->cluster, req);
+}
+
+static void copy_read(struct request *req)
+{
+	struct copy *copy = req->arg;
+
+	if (req->result == -ENOENT) {
+		memset(copy->bytes, 0, copy->length);
+	} else if (req->result < 0) {
+		copy_fail(copy, req);
+		return;
+	}
+	request_fini(req);
+	copy_write(copy);
+}
+
+static void copy_start(struct part *part, uint32_t owner)
+{
+	struct sf_volume *v = part->io->volume;
+	struct copy *copy = xcalloc(1, sizeof(*copy));
+	struct request *req = &part->req;
+
+	copy->part = part;
+	copy->length = object_length(v, part->piece.index);
+	copy->bytes = xmalloc(copy->length);
+	list_init(&copy->waiting);
+	list_push(&v->copies, &copy->link);
+	if (part->piece.length == copy->length) {
+		copy_write(copy);
+		return;
+	}
+	part_request(part, MSG_OBJ_READ, owner);
+	req->rx = copy->bytes;
+	req->length = copy->length;
+	req->done = copy_read;
+	req->arg = copy;
 	request_submit(v->cluster, req);
+}
+
+/* ---- Starting parts ---- */
+
+static void part_start_discard(struct part *part)
+{
+	part_request(part, part->whole ? MSG_OBJ_DELETE : MSG_OBJ_ZERO, part->io->volume->info.id);
+	if (part->whole)
+		return;
+	part->req.offset = part->piece.offset;
+	part->req.length = part->piece.length;
+}
+
+static void part_start_write(struct part *part)
+{
+	part_request(part, MSG_OBJ_WRITE, part->io->volume->info.id);
+	part->req.offset = part->piece.offset;
+	part->req.tx = part->data;
+	part->req.tx_len = part->piece.length;
+	part_set_owner(part, part->io->volume->info.id);
+}
+
+static void part_start_read(struct part *part, uint32_t owner)
+{
+	part_request(part, MSG_OBJ_READ, owner);
+	part->req.offset = part->piece.offset;
+	part->req.rx = part->data;
+	part->req.length = part->piece.length;
+}
+
+static void part_start(struct part *part)
+{
+	struct io *io = part->io;
+	struct sf_volume *v = io->volume;
+	uint32_t owner = volmap_owner(&v->map, part->piece.index);
+	struct copy *copy = io->kind == IO_READ ? NULL : copy_find(v, part->piece.index);
+
+	if (copy) {
+		list_push(&copy->waiting, &part->link);
+		return;
+	}
+	part->whole = io->kind == IO_DISCARD &&
+	              part->piece.length == object_length(v, part->piece.index);
+	if (io->kind == IO_READ) {
+		part_start_read(part, owner ? owner : v->info.id);
+	} else if (owner && owner != v->info.id && !part->whole) {
+		copy_start(part, owner);
+		return;
+	} else if (io->kind == IO_WRITE) {
+		part_start_write(part);
+	} else {
+		part_start_discard(part);
+	}
+	request_submit(v->cluster, &part->req);
 }
 
 static void io_loaded(struct volmap_load *load, int err, const char *why)
@@ -234,9 +376,16 @@ static void io_pump(struct io *io)
 			io->loading = true;
 			break;
 		}
+		struct part *part = xmalloc(sizeof(*part));
+
+		*part = (struct part){
+			.io = io, .piece = piece, .pending = 1};
+		if (io->data)
+			part->data = io->data + io->next;
+		list_init(&part->link);
 		io->under_way++;
-		part_start(io, &piece);
 		io->next += piece.length;
+		part_start(part);
 	}
 	if (io->under_way == 0 && !io->loading && (io->result < 0 || io->next == io->len))
 		io_end(io);
@@ -277,7 +426,10 @@ static void io_submit(struct sf_volume *v, enum io_kind kind, void *data, uint64
 	io->done = done;
 	io->arg = arg;
 	io->task.run = io_start;
-	if (!range_fits(offset, len, v->info.size_bytes)) {
+	if (v->info.snapshot_id && (kind == IO_WRITE || kind == IO_DISCARD)) {
+		io_fail(io, -EROFS, "a snapshot cannot be changed");
+		io->task.run = io_refused;
+	} else if (!range_fits(offset, len, v->info.size_bytes)) {
 		io_fail(io, -EINVAL, "the range ends behind the end of the volume");
 		io->task.run = io_refused;
 	}

@@ -21,6 +21,8 @@ client_lib_libsheepfold_a_SOURCES = \
 	client/lib/health.h \
 	client/lib/inode.c \
 	client/lib/inode.h \
+	client/lib/family.c \
+	client/lib/family.h \
 	client/lib/fence.h \
 	client/lib/io.c \
 	client/lib/lock.c \
@@ -32,6 +34,8 @@ client_lib_libsheepfold_a_SOURCES = \
 	client/lib/lock_visit.c \
 	client/lib/lock_visit.h \
 	client/lib/lock_watch.h \
+	client/lib/map_copy.c \
+	client/lib/map_copy.h \
 	client/lib/map_view.c \
 	client/lib/mapcache.c \
 	client/lib/mapcache.h \
@@ -40,6 +44,7 @@ client_lib_libsheepfold_a_SOURCES = \
 	client/lib/redundancy.c \
 	client/lib/request.c \
 	client/lib/request.h \
+	client/lib/snapshot.c \
 	client/lib/status.c \
 	client/lib/task.h \
 	client/lib/trouble.c \
@@ -55,6 +60,7 @@ client_lib_libsheepfold_a_SOURCES = \
 	client/lib/volume_delete.h \
 	client/lib/volume_dir.c \
 	client/lib/volume_dir.h \
+	client/lib/volume_find.c \
 	client/lib/volume_list.c
 
 # What a program that uses the library links; the client's own rooms before those they stand on.
@@ -69,6 +75,7 @@ CLIENT_TESTS = \
 	tests/unit/client_lock_test \
 	tests/unit/client_patience_test \
 	tests/unit/client_redundancy_test \
+	tests/unit/client_snapshot_test \
 	tests/unit/client_volmap_test \
 	tests/unit/client_volume_test \
 	tests/unit/wire_foreign_test
@@ -89,6 +96,8 @@ tests_unit_client_attr_test_SOURCES = tests/unit/client_attr_test.c $(CLIENT_FAK
 tests_unit_client_attr_test_LDADD = $(CLIENT_TEST_LIBS)
 tests_unit_client_lock_test_SOURCES = tests/unit/client_lock_test.c $(CLIENT_FAKE)
 tests_unit_client_lock_test_LDADD = $(CLIENT_TEST_LIBS)
+tests_unit_client_snapshot_test_SOURCES = tests/unit/client_snapshot_test.c $(CLIENT_FAKE)
+tests_unit_client_snapshot_test_LDADD = $(CLIENT_TEST_LIBS)
 tests_unit_client_redundancy_test_SOURCES = tests/unit/client_redundancy_test.c
 tests_unit_client_redundancy_test_LDADD = $(CLIENT_TEST_LIBS)
 tests_unit_client_volmap_test_SOURCES = tests/unit/client_volmap_test.c

@@ -14,34 +14,40 @@
 #include "client/lib/volume_dir.h"
 #include "lib/base/mem.h"
 
-static int volume_find_alive(struct sf_cluster *cluster, const char *name, struct inode *ret)
-{
-	int err = volume_find(cluster, name, ret);
-
-	if (err == 0 && (ret->flags & INODE_DELETING))
-		return error_set(-ENOENT, "the volume is being deleted");
-	return err;
-}
-
-int sf_volume_open(struct sf_cluster *cluster, const char *name, struct sf_volume **ret)
+int volume_open_inode(struct sf_cluster *cluster, const struct inode *inode, struct sf_volume **ret)
 {
 	struct sf_volume *v;
-	struct inode inode;
 	uint32_t shift;
-	int err = volume_find_alive(cluster, name, &inode);
+	int err = inode_part_shift(cluster, &shift);
 
-	if (!err)
-		err = inode_part_shift(cluster, &shift);
 	if (err < 0)
 		return err;
 	v = xcalloc(1, sizeof(*v));
 	v->cluster = cluster;
-	v->info = inode.info;
+	v->info = inode->info;
 	list_init(&v->ordered);
-	volmap_init(&v->map, cluster, inode.info.id, shift,
-	            volume_objects(inode.info.size_bytes, inode.info.object_shift));
+	list_init(&v->copies);
+	volmap_init(&v->map, cluster, inode->info.id, shift,
+	            volume_objects(inode->info.size_bytes, inode->info.object_shift));
 	*ret = v;
 	return 0;
+}
+
+int sf_volume_open(struct sf_cluster *cluster, const char *name, struct sf_volume **ret)
+{
+	struct inode inode;
+	int err = volume_find_alive(cluster, name, &inode);
+
+	return err < 0 ? err : volume_open_inode(cluster, &inode, ret);
+}
+
+int sf_snapshot_open(struct sf_cluster *cluster, const char *name, const char *tag,
+                     struct sf_volume **ret)
+{
+	struct inode inode;
+	int err = volume_find_tag(cluster, name, tag, &inode);
+
+	return err < 0 ? err : volume_open_inode(cluster, &inode, ret);
 }
 
 int sf_volume_open_write(struct sf_cluster *cluster, const char *name, const char *purpose,

@@ -4,6 +4,7 @@
 
 #include <stdint.h>
 
+#include "client/lib/inode.h"
 #include "client/lib/volmap.h"
 #include "include/sheepfold.h"
 
@@ -16,8 +17,12 @@ struct sf_volume {
 	struct list ordered; /* writes, discards and flushes under way, oldest first */
 	uint32_t reads;      /* under way */
 	struct lock *lock;   /* NULL: opened without */
+	struct list copies;  /* struct copy: objects of others that are being copied */
 };
 
+/* Whatever it is the inode of, valid or not. */
+int volume_open_inode(struct sf_cluster *cluster, const struct inode *inode,
+                      struct sf_volume **ret);
 /* Waits for everything under way on the volume. Not from the I/O thread. */
 int volume_drain(struct sf_volume *volume);
 

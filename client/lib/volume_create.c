@@ -8,6 +8,7 @@
 #include "client/lib/admin.h"
 #include "client/lib/cluster.h"
 #include "client/lib/error.h"
+#include "client/lib/lock_visit.h"
 #include "client/lib/volume_delete.h"
 #include "client/lib/volume_dir.h"
 #include "lib/base/mem.h"
@@ -70,7 +71,8 @@ static int chain_check(struct sf_cluster *cluster, uint32_t first, uint32_t id)
 
 /* What stands where the inode was to be created: ours from a try before, one of the same name, or
  * another's. */
-static int occupant_check(struct sf_cluster *cluster, const struct inode *ours, bool *ret_ours)
+static int occupant_check(struct sf_cluster *cluster, const struct inode *ours, bool beside,
+                          bool *ret_ours)
 {
 	struct inode other;
 	int err = inode_read(cluster, ours->info.id, &other);
@@ -82,12 +84,14 @@ static int occupant_check(struct sf_cluster *cluster, const struct inode *ours, 
 		return err;
 	if (other.creator == ours->creator)
 		*ret_ours = true;
-	else if (!(other.flags & INODE_DELETED) && strcmp(other.info.name, ours->info.name) == 0)
-		return error_set(-EEXIST, "a volume of this name exists already");
+	else if (!beside && !(other.flags & (INODE_DELETED | INODE_DELETING)) &&
+	         other.info.snapshot_id == 0 && strcmp(other.info.name, ours->info.name) == 0)
+		return error_set((other.flags & INODE_PENDING) ? -EINPROGRESS : -EEXIST,
+		                 "a volume of this name exists already");
 	return 0;
 }
 
-static int inode_place(struct sf_cluster *cluster, struct inode *inode)
+static int inode_try_place(struct sf_cluster *cluster, struct inode *inode, bool beside)
 {
 	uint32_t first = volume_id_of_name(inode->info.name);
 	bool ours = false;
@@ -97,7 +101,7 @@ static int inode_place(struct sf_cluster *cluster, struct inode *inode)
 	for (int i = 0; i < PROBES_MAX; i++, inode->info.id = volume_id_next(inode->info.id)) {
 		err = inode_create(cluster, inode);
 		if (err == -EEXIST)
-			err = occupant_check(cluster, inode, &ours);
+			err = occupant_check(cluster, inode, beside, &ours);
 		else if (err == 0)
 			ours = true;
 		if (err < 0)
@@ -110,6 +114,21 @@ static int inode_place(struct sf_cluster *cluster, struct inode *inode)
 		return err;
 	}
 	return error_set(-ENOSPC, "no volume id is free");
+}
+
+int inode_place(struct sf_cluster *cluster, struct inode *inode, bool beside)
+{
+	int err = -EAGAIN;
+
+	inode->creator = cluster_random(cluster) | 1;
+	if (!inode->family)
+		inode->family = inode->creator;
+	for (int i = 0; i < CREATE_TRIES && err == -EAGAIN; i++)
+		err = inode_try_place(cluster, inode, beside);
+	if (err == -EAGAIN)
+		return error_set(-EIO,
+		                 "other volumes were created and deleted all the time; try again");
+	return err;
 }
 
 static int volume_preallocate(struct sf_cluster *cluster, const char *name)
@@ -149,15 +168,12 @@ static int options_check(const char *name, const struct sf_volume_options *o)
 	return 0;
 }
 
-int sf_volume_create(struct sf_cluster *cluster, const char *name,
-                     const struct sf_volume_options *options)
+static int volume_create(struct sf_cluster *cluster, const char *name,
+                         const struct sf_volume_options *options)
 {
 	struct inode inode = {0}, old;
-	int err = options_check(name, options);
+	int err = volume_find(cluster, name, &old);
 
-	if (err < 0)
-		return err;
-	err = volume_find(cluster, name, &old);
 	if (err == 0 && !(old.flags & INODE_DELETING))
 		return error_set(-EEXIST, "a volume of this name exists already");
 	if (err == 0)
@@ -174,14 +190,29 @@ int sf_volume_create(struct sf_cluster *cluster, const char *name,
 	snprintf(inode.info.name, sizeof(inode.info.name), "%s", name);
 	inode.info.size_bytes = options->size_bytes;
 	inode.info.created_s = inode.changed_s = (uint64_t)time(NULL);
-	inode.creator = cluster_random(cluster);
-	err = -EAGAIN;
-	for (int i = 0; i < CREATE_TRIES && err == -EAGAIN; i++)
-		err = inode_place(cluster, &inode);
-	if (err == -EAGAIN)
-		return error_set(-EIO,
-		                 "other volumes were created and deleted all the time; try again");
+	err = inode_place(cluster, &inode, false);
 	if (err == 0 && options->preallocate)
 		err = volume_preallocate(cluster, name);
 	return err;
+}
+
+int sf_volume_create(struct sf_cluster *cluster, const char *name,
+                     const struct sf_volume_options *options)
+{
+	struct lock_scope scope;
+	uint32_t number;
+	int err = options_check(name, options);
+
+	if (!err)
+		err = volume_create(cluster, name, options);
+	if (err != -EINPROGRESS)
+		return err;
+	/* Somebody is making one, or was cut off. */
+	err = lock_scope_begin(cluster, name, "create", false, &scope);
+	if (!err)
+		err = volume_name_prepare(cluster, name, NULL, &number);
+	if (!err)
+		err = volume_create(cluster, name, options);
+	lock_scope_end(&scope);
+	return err == -EINPROGRESS ? -EEXIST : err;
 }

@@ -9,6 +9,7 @@
 #include "client/lib/call.h"
 #include "client/lib/cluster.h"
 #include "client/lib/error.h"
+#include "client/lib/family.h"
 #include "client/lib/lock_visit.h"
 #include "client/lib/volume_dir.h"
 #include "lib/base/mem.h"
@@ -42,8 +43,7 @@ static void deletion_add(struct deletion *d, uint32_t pool, uint64_t oid)
 	batch_submit(slot);
 }
 
-static int deletion_run(struct sf_cluster *cluster, uint32_t pool, const uint64_t *oids,
-                        size_t count)
+int objects_delete(struct sf_cluster *cluster, uint32_t pool, const uint64_t *oids, size_t count)
 {
 	struct deletion d = {0};
 
@@ -83,13 +83,13 @@ static int data_delete(struct sf_cluster *cluster, const struct inode *inode)
 	int err = volume_map_scan(cluster, inode, 0, owned_add, &o);
 
 	if (!err)
-		err = deletion_run(cluster, inode->info.pool, o.oids, o.count);
+		err = objects_delete(cluster, inode->info.pool, o.oids, o.count);
 	free(o.oids);
 	if (!err)
 		err = objects_list(cluster, inode->info.pool, oid_data(o.volume, 0),
 		                   oid_data(o.volume, UINT32_MAX), &oids, NULL, &count);
 	if (!err)
-		err = deletion_run(cluster, inode->info.pool, oids, count);
+		err = objects_delete(cluster, inode->info.pool, oids, count);
 	free(oids);
 	return err;
 }
@@ -163,47 +163,84 @@ static int chain_trim(struct sf_cluster *cluster, struct inode inode)
 			return err == -EEXIST ? 0 : err;
 		}
 		if (inode_read(cluster, id_before(id), &inode) < 0 ||
-		    !(inode.flags & INODE_DELETED))
+		    !(inode.flags & INODE_DELETED) || (inode.flags & INODE_GHOST))
 			return 0;
 	}
 	return err;
 }
 
-int volume_delete_finish(struct sf_cluster *cluster, struct inode *inode)
+int inode_retire(struct sf_cluster *cluster, struct inode *inode, bool ghost)
 {
 	bool next_taken = false;
-	int err = 0;
+	int err = map_parts_delete(cluster, inode);
 
-	if (!(inode->flags & INODE_DELETING)) {
-		inode->flags |= INODE_DELETING;
-		err = inode_write(cluster, inode);
-	}
-	if (!err)
-		err = data_delete(cluster, inode);
-	if (!err)
-		err = map_parts_delete(cluster, inode);
-	if (!err && inode->info.snapshot_id == 0)
-		err = volume_attr_remove(cluster, inode->info.name);
-	if (!err)
+	if (!err && !ghost)
 		err = id_taken(cluster, volume_id_next(inode->info.id), &next_taken);
 	if (err)
 		return err;
-	if (!next_taken)
+	if (!ghost && !next_taken)
 		return chain_trim(cluster, *inode);
-	inode->flags = INODE_DELETED;
+	inode->flags = INODE_DELETED | (ghost ? INODE_GHOST : 0);
 	return header_alone(cluster, inode);
 }
 
-int sf_volume_delete(struct sf_cluster *cluster, const char *name)
+int volume_forget_name(struct sf_cluster *cluster, const char *name)
+{
+	struct inode inode;
+	int err = volume_find_alive(cluster, name, &inode);
+
+	return err == -ENOENT ? volume_attr_remove(cluster, name) : err;
+}
+
+/* Others may need its objects, or it those of others. */
+static bool has_relatives(const struct inode *inode)
+{
+	return (inode->flags & INODE_SHARED) || inode->info.parent_id || inode->predecessor;
+}
+
+int volume_delete_finish(struct sf_cluster *cluster, struct inode *inode)
+{
+	int err = 0;
+
+	if (has_relatives(inode)) {
+		err = family_delete(cluster, inode);
+	} else {
+		if (!(inode->flags & INODE_DELETING)) {
+			inode->flags |= INODE_DELETING;
+			err = inode_write(cluster, inode);
+		}
+		if (!err)
+			err = data_delete(cluster, inode);
+		if (!err && inode->info.snapshot_id == 0)
+			err = volume_forget_name(cluster, inode->info.name);
+		if (!err)
+			err = inode_retire(cluster, inode, false);
+	}
+	return err;
+}
+
+static int volume_delete(struct sf_cluster *cluster, const char *name, const char *tag)
 {
 	struct lock_scope scope;
 	struct inode inode;
-	int err = lock_scope_begin(cluster, name, "delete", false, &scope);
+	/* A snapshot is not what a writer writes to. */
+	int err = lock_scope_begin(cluster, name, "delete", tag != NULL, &scope);
 
 	if (err == 0)
-		err = volume_find(cluster, name, &inode);
+		err = tag ? volume_find_tag(cluster, name, tag, &inode)
+		          : volume_find(cluster, name, &inode);
 	if (err == 0)
 		err = volume_delete_finish(cluster, &inode);
 	lock_scope_end(&scope);
 	return err;
+}
+
+int sf_volume_delete(struct sf_cluster *cluster, const char *name)
+{
+	return volume_delete(cluster, name, NULL);
+}
+
+int sf_snapshot_delete(struct sf_cluster *cluster, const char *name, const char *tag)
+{
+	return volume_delete(cluster, name, tag);
 }

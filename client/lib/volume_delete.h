@@ -13,4 +13,14 @@ struct sf_cluster;
  */
 int volume_delete_finish(struct sf_cluster *cluster, struct inode *inode);
 
+/* ---- For family.c ---- */
+
+/* Deletes objects, many at once; absent ones are fine. */
+int objects_delete(struct sf_cluster *cluster, uint32_t pool, const uint64_t *oids, size_t count);
+/* The data are gone: the map and the header go, too, or what must stay of it. ghost: others need
+ * some of its objects. */
+int inode_retire(struct sf_cluster *cluster, struct inode *inode, bool ghost);
+/* The attributes, if this was the last volume of the name. */
+int volume_forget_name(struct sf_cluster *cluster, const char *name);
+
 #endif

@@ -14,7 +14,6 @@
 #include "lib/place/map.h"
 
 enum {
-	PROBES_MAX = 1 << 16,
 	LIST_WINDOW = 16,
 	SCAN_WINDOW = 16,
 	SCAN_BYTES = 64 << 10,
@@ -114,29 +113,6 @@ int inode_part_shift(struct sf_cluster *cluster, uint32_t *ret)
 	if (!err)
 		*ret = facts.object_shift;
 	return err;
-}
-
-int volume_find(struct sf_cluster *cluster, const char *name, struct inode *ret)
-{
-	uint32_t id = volume_id_of_name(name);
-	struct inode inode;
-
-	for (int i = 0; i < PROBES_MAX; i++, id = volume_id_next(id)) {
-		int err = inode_read(cluster, id, &inode);
-
-		if (err == -EILSEQ)
-			continue; /* somebody's; whose is not known */
-		if (err == -ENOENT)
-			return error_set(-ENOENT, "there is no volume of this name");
-		if (err < 0)
-			return err;
-		if ((inode.flags & INODE_DELETED) || inode.info.snapshot_id != 0 ||
-		    strcmp(inode.info.name, name) != 0)
-			continue;
-		*ret = inode;
-		return 0;
-	}
-	return error_set(-ENOENT, "there is no volume of this name");
 }
 
 /* ---- Listing objects ---- */

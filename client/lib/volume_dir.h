@@ -19,14 +19,33 @@ int inode_read(struct sf_cluster *cluster, uint32_t id, struct inode *ret);
 int inode_write(struct sf_cluster *cluster, const struct inode *inode);
 /* -EEXIST when there is an inode with this id. */
 int inode_create(struct sf_cluster *cluster, const struct inode *inode);
+/* Gives the inode an id by its name and creates it. -EEXIST: there is a volume of this name, unless
+ * it is to stand beside that. */
+int inode_place(struct sf_cluster *cluster, struct inode *inode, bool beside);
 /* Deletes one object of the metadata pool; absent is fine. */
 int inode_remove(struct sf_cluster *cluster, uint32_t id, uint32_t part);
 /* Object size of the metadata pool. -ENODEV: not formatted. */
 int inode_part_shift(struct sf_cluster *cluster, uint32_t *ret);
 
-/* Follows the probe chain. Also finds a volume whose deletion was interrupted (INODE_DELETING).
- * -ENOENT. */
+/* Follows the probe chain. Also finds a volume whose deletion was interrupted (INODE_DELETING), if
+ * there is no other. -ENOENT. */
 int volume_find(struct sf_cluster *cluster, const char *name, struct inode *ret);
+/* The same, and -ENOENT when it is being deleted. */
+int volume_find_alive(struct sf_cluster *cluster, const char *name, struct inode *ret);
+/* A snapshot, by tag or number. tag NULL: the working volume. Alive ones only. */
+int volume_find_tag(struct sf_cluster *cluster, const char *name, const char *tag,
+                    struct inode *ret);
+/* All inodes of this name, whatever their state, in the order of the chain; malloc'ed. */
+int volume_find_all(struct sf_cluster *cluster, const char *name, struct inode **ret,
+                    size_t *ret_count);
+/* Finishes what was cut off in making or deleting one of this name; with the name's lock. The number
+ * for its next snapshot. -EEXIST: there is one of that tag. */
+int volume_name_prepare(struct sf_cluster *cluster, const char *name, const char *new_tag,
+                        uint32_t *ret_number);
+/* What has no place in the list of volumes. An inode that is pending is looked at more closely. */
+bool inode_is_alive(struct sf_cluster *cluster, const struct inode *inode);
+/* Whether its predecessor names it. *ret untouched on failure. */
+int inode_is_valid(struct sf_cluster *cluster, const struct inode *inode, bool *ret);
 
 /* Ids of all objects of a pool within [first, last], unsorted; malloc'ed. ret_sizes may be NULL:
  * end of data of each. */

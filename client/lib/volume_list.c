@@ -124,7 +124,7 @@ int sf_volume_list(struct sf_cluster *cluster, struct sf_volume_info **ret, size
 	infos = xcalloc(count, sizeof(*infos));
 	err = inodes_read(cluster, oids, sizes, count, found);
 	for (size_t i = 0; i < count && !err; i++) {
-		if (!found[i].valid)
+		if (!found[i].valid || !inode_is_alive(cluster, &found[i].inode))
 			continue;
 		err = found_complete(cluster, &found[i]);
 		infos[out++] = found[i].inode.info;
@@ -142,20 +142,23 @@ int sf_volume_list(struct sf_cluster *cluster, struct sf_volume_info **ret, size
 	return 0;
 }
 
-int sf_volume_stat(struct sf_cluster *cluster, const char *name, struct sf_volume_info *ret)
+int sf_snapshot_stat(struct sf_cluster *cluster, const char *name, const char *tag,
+                     struct sf_volume_info *ret)
 {
 	struct found f = {0};
-	int err = volume_find(cluster, name, &f.inode);
+	int err = volume_find_tag(cluster, name, tag, &f.inode);
 
-	if (err < 0)
-		return err;
-	if (f.inode.flags & INODE_DELETING)
-		return error_set(-ENOENT, "the volume is being deleted");
-	err = volume_map_scan(cluster, &f.inode, 0, entry_count, &f);
+	if (err == 0)
+		err = volume_map_scan(cluster, &f.inode, 0, entry_count, &f);
 	if (err < 0)
 		return err;
 	f.inode.info.used_bytes = f.used << f.inode.info.object_shift;
 	f.inode.info.shared_bytes = f.shared << f.inode.info.object_shift;
 	*ret = f.inode.info;
 	return 0;
+}
+
+int sf_volume_stat(struct sf_cluster *cluster, const char *name, struct sf_volume_info *ret)
+{
+	return sf_snapshot_stat(cluster, name, NULL, ret);
 }

@@ -74,6 +74,17 @@ void fake_put(struct fake *f, uint32_t pool, uint64_t oid, uint32_t off, const v
 	pthread_mutex_unlock(&f->lock);
 }
 
+void fake_drop(struct fake *f, uint32_t pool, uint64_t first, uint64_t last)
+{
+	pthread_mutex_lock(&f->lock);
+	for (struct fake_object *o = f->objects, *next; o; o = next) {
+		next = o->next;
+		if (o->pool == pool && o->oid >= first && o->oid <= last)
+			object_remove(f, pool, o->oid);
+	}
+	pthread_mutex_unlock(&f->lock);
+}
+
 bool fake_has(struct fake *f, uint32_t pool, uint64_t oid)
 {
 	bool has;
@@ -141,6 +152,11 @@ static uint32_t serve_change(struct fake *f, const struct msg *m, struct msg *re
 		f->applied_count--;
 		return RES_EXISTS;
 	}
+	if (f->cut && f->cut_after == 0) {
+		f->applied_count--;
+		return RES_DENIED;
+	}
+	f->cut_after -= f->cut_after > 0;
 	if ((m->flags & MSG_F_IF) && m->base != stands) {
 		f->applied_count--;
 		reply->version = stands;
@@ -353,7 +369,19 @@ static void *conn_main(void *arg)
 	while (conn_serve_one(c))
 		;
 	shutdown(c->fd, SHUT_RDWR);
+	pthread_mutex_lock(&c->fake->lock);
+	c->ended = true;
+	pthread_mutex_unlock(&c->fake->lock);
 	return NULL;
+}
+
+static void conn_reap(struct fake_conn *c)
+{
+	if (!c->used || !c->ended)
+		return;
+	pthread_join(c->thread, NULL);
+	close(c->fd);
+	c->used = false;
 }
 
 static void *node_main(void *arg)
@@ -366,8 +394,11 @@ static void *node_main(void *arg)
 		uint32_t i = 0;
 
 		pthread_mutex_lock(&f->lock);
-		while (i < FAKE_CONNS && f->conns[i].used)
-			i++;
+		for (; i < FAKE_CONNS; i++) {
+			conn_reap(&f->conns[i]);
+			if (!f->conns[i].used)
+				break;
+		}
 		assert(i < FAKE_CONNS);
 		f->conns[i] =
 			(struct fake_conn){.fake = f, .node = n->index, .fd = fd, .used = true};

@@ -28,7 +28,7 @@ struct fake_conn {
 	struct fake *fake;
 	uint32_t node;
 	int fd;
-	bool used;
+	bool used, ended;
 	pthread_t thread;
 };
 struct fake_node {
@@ -55,6 +55,9 @@ struct fake {
 	/* Faults, for requests of the data pool; the counter says for how many. */
 	uint32_t drop_before, drop_after, answer_again, answer_nospace, damage_payload,
 		never_answer;
+	/* When cut: so many changes are made yet, all later ones are refused. */
+	bool cut;
+	uint32_t cut_after;
 	bool meta_again; /* while set, no request of the metadata pool is served */
 };
 
@@ -65,6 +68,8 @@ void fake_kill(struct fake *fake, uint32_t node, bool noticed);
 void fake_notice(struct fake *fake, uint32_t node);
 bool fake_has(struct fake *fake, uint32_t pool, uint64_t oid);
 uint32_t fake_count(struct fake *fake, uint32_t pool);
+/* Removes all objects of the pool within [first, last]. */
+void fake_drop(struct fake *fake, uint32_t pool, uint64_t first, uint64_t last);
 void fake_put(struct fake *fake, uint32_t pool, uint64_t oid, uint32_t off, const void *data,
               uint32_t len);
 
