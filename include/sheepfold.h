@@ -200,6 +200,9 @@ struct sf_check_result {
 typedef void (*sf_progress)(void *arg, uint64_t done, uint64_t total);
 int sf_volume_check(struct sf_cluster *cluster, const char *name, bool repair,
                     struct sf_check_result *ret, sf_progress progress, void *arg);
+/* tag NULL: the working volume. */
+int sf_snapshot_check(struct sf_cluster *cluster, const char *name, const char *tag, bool repair,
+                      struct sf_check_result *ret, sf_progress progress, void *arg);
 
 /* Where one object of a volume lives. */
 struct sf_shard_location {
@@ -220,6 +223,8 @@ struct sf_object_location {
 /* index: number of the data object; ~0ull: the inode. */
 int sf_volume_locate(struct sf_cluster *cluster, const char *name, uint64_t index,
                      struct sf_object_location *ret);
+int sf_snapshot_locate(struct sf_cluster *cluster, const char *name, const char *tag,
+                       uint64_t index, struct sf_object_location *ret);
 
 /* ---- Cluster
  * ---------------------------------------------------------------------------------- */

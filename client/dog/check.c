@@ -56,7 +56,8 @@ static int verdict(const char *name, const struct sf_check_result *r, bool repai
 	return DOG_OK;
 }
 
-int check_volume(struct dog *dog, const char *name, bool repair, json_t *results)
+int check_volume(struct dog *dog, const char *name, const char *tag, bool repair,
+                 json_t *results)
 {
 	struct sf_check_result r = {0};
 	struct progress p;
@@ -67,13 +68,14 @@ int check_volume(struct dog *dog, const char *name, bool repair, json_t *results
 		printf("fix vdi %s\n", name);
 	fflush(stdout);
 	progress_begin(&p, 0, false);
-	err = sf_volume_check(dog->cluster, name, repair, &r, on_progress, &p);
+	err = sf_snapshot_check(dog->cluster, name, tag, repair, &r, on_progress, &p);
 	progress_end(&p);
 	if (err < 0)
 		return dog_fail(err, "check VDI %s", name);
 	if (results) {
 		value = json_check(&r);
 		json_object_set_new(value, "name", json_string(name));
+		json_object_set_new(value, "tag", json_string(tag ? tag : ""));
 		json_array_append_new(results, value);
 	} else if (r.missing || r.damaged || r.stale || r.leftover || dog->verbose) {
 		counts_print(&r);

@@ -7,8 +7,9 @@
 
 #include "client/dog/dog.h"
 
-/* Checks (and repairs) one volume and says what was found; to results, as JSON, unless that is
+/* Checks (and repairs) one volume, or its snapshot, and says what was found; to results, as JSON, unless that is
  * NULL. DOG_OK when nothing is left damaged. */
-int check_volume(struct dog *dog, const char *name, bool repair, json_t *results);
+int check_volume(struct dog *dog, const char *name, const char *tag, bool repair,
+                 json_t *results);
 
 #endif

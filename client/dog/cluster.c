@@ -307,7 +307,8 @@ static int cluster_check(struct dog *dog, int argc, char **argv)
 	if (err < 0)
 		return dog_fail(err, "list the volumes");
 	for (size_t i = 0; i < count; i++) {
-		code = check_volume(dog, list[i].name, true, results);
+		code = check_volume(dog, list[i].name, list[i].snapshot_id ? list[i].tag : NULL,
+			                    true, results);
 		worst = code ? code : worst;
 	}
 	free(list);

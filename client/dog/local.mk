@@ -31,7 +31,9 @@ client_dog_dog_SOURCES = \
 	client/dog/vdi_attr.c \
 	client/dog/vdi_io.c \
 	client/dog/vdi_io.h \
-	client/dog/vdi_lock.c
+	client/dog/vdi_lock.c \
+	client/dog/vdi_snapshot.c \
+	client/dog/vdi_tree.c
 client_dog_dog_LDADD = $(CLIENT_LIBS) $(JANSSON_LIBS)
 
 dist_man_MANS += man/dog.8

@@ -86,14 +86,16 @@ static int vdi_create(struct dog *dog, int argc, char **argv)
 
 static int vdi_delete(struct dog *dog, int argc, char **argv)
 {
+	const char *tag = option_get(dog, "snapshot");
 	int code = vdi_name_check(argv[0]), err;
 
 	if (!code)
 		code = dog_connect(dog);
 	if (code)
 		return code;
-	err = sf_volume_delete(dog->cluster, argv[0]);
-	return err < 0 ? vdi_fail(err, "delete", argv[0]) : DOG_OK;
+	err = tag ? sf_snapshot_delete(dog->cluster, argv[0], tag)
+	          : sf_volume_delete(dog->cluster, argv[0]);
+	return err < 0 ? vdi_tag_fail(err, "delete", argv[0], tag) : DOG_OK;
 }
 
 static int vdi_resize(struct dog *dog, int argc, char **argv)
@@ -191,6 +193,7 @@ static int range_parse(int argc, char **argv, uint64_t *ret_offset, uint64_t *re
 static int vdi_transfer(struct dog *dog, int argc, char **argv, bool write)
 {
 	const char *what = write ? "write" : "read";
+	const char *tag = write ? NULL : option_get(dog, "snapshot");
 	struct sf_volume *volume;
 	struct sf_volume_info info;
 	uint64_t offset, len;
@@ -201,9 +204,9 @@ static int vdi_transfer(struct dog *dog, int argc, char **argv, bool write)
 	if (code)
 		return code;
 	err = write ? sf_volume_open_write(dog->cluster, argv[0], "dog vdi write", &volume)
-	            : sf_volume_open(dog->cluster, argv[0], &volume);
+	            : sf_snapshot_open(dog->cluster, argv[0], tag, &volume);
 	if (err < 0)
-		return vdi_fail(err, what, argv[0]);
+		return vdi_tag_fail(err, what, argv[0], tag);
 	sf_volume_get_info(volume, &info);
 	if (offset > info.size_bytes || (len != UINT64_MAX && len > info.size_bytes - offset)) {
 		fprintf(stderr,
@@ -233,6 +236,7 @@ static int vdi_write(struct dog *dog, int argc, char **argv)
 static int vdi_check(struct dog *dog, int argc, char **argv)
 {
 	bool repair = option_get(dog, "exist") == NULL;
+	const char *tag = option_get(dog, "snapshot");
 	struct sf_volume_info info;
 	json_t *results;
 	int code = vdi_name_check(argv[0]), err;
@@ -241,11 +245,11 @@ static int vdi_check(struct dog *dog, int argc, char **argv)
 		code = dog_connect(dog);
 	if (code)
 		return code;
-	err = sf_volume_stat(dog->cluster, argv[0], &info);
+	err = sf_snapshot_stat(dog->cluster, argv[0], tag, &info);
 	if (err < 0)
-		return vdi_fail(err, "check", argv[0]);
+		return vdi_tag_fail(err, "check", argv[0], tag);
 	results = dog->json ? json_array() : NULL;
-	code = check_volume(dog, argv[0], repair, results);
+	code = check_volume(dog, argv[0], tag, repair, results);
 	if (results && json_print(results))
 		return DOG_SYSTEM;
 	return code;
@@ -277,7 +281,7 @@ static void location_print(const struct dog *dog, const char *name,
 
 static int vdi_object(struct dog *dog, int argc, char **argv)
 {
-	const char *index_text = option_get(dog, "index");
+	const char *index_text = option_get(dog, "index"), *tag = option_get(dog, "snapshot");
 	struct sf_object_location location;
 	uint64_t index = ~0ull;
 	int code, err;
@@ -293,9 +297,9 @@ static int vdi_object(struct dog *dog, int argc, char **argv)
 		code = dog_connect(dog);
 	if (code)
 		return code;
-	err = sf_volume_locate(dog->cluster, argv[1], index, &location);
+	err = sf_snapshot_locate(dog->cluster, argv[1], tag, index, &location);
 	if (err < 0)
-		return vdi_fail(err, "locate an object of", argv[1]);
+		return vdi_tag_fail(err, "locate an object of", argv[1], tag);
 	if (dog->json)
 		code = json_print(json_location(&location));
 	else
@@ -315,9 +319,40 @@ static const struct dog_verb verbs[] = {
           {'z', "block_size_shift", "SHIFT", "objects of 2^SHIFT bytes (the cluster's)"},
           {'P', "prealloc", NULL, "write all of it with zeros"}}},
 	{"list", "[NAME]", "all volumes, or one", 0, 1, vdi_list, {{0}}},
-	{"read", "NAME [OFFSET [LENGTH]]", "volume to standard output", 1, 3, vdi_read, {{0}}},
+	{"read",
+         "NAME [OFFSET [LENGTH]]",
+         "volume to standard output",
+         1,
+         3,
+         vdi_read,
+         {{'s', "snapshot", "TAG", "a snapshot, by tag or number"}}},
 	{"write", "NAME [OFFSET [LENGTH]]", "standard input to volume", 1, 3, vdi_write, {{0}}},
-	{"delete", "NAME", "delete a volume and its data", 1, 1, vdi_delete, {{0}}},
+	{"snapshot",
+         "NAME",
+         "keep what the volume is now",
+         1,
+         1,
+         vdi_snapshot,
+         {{'s', "snapshot", "TAG", "its name"}}},
+	{"clone",
+         "NAME CLONE",
+         "make a volume from a snapshot",
+         2,
+         2,
+         vdi_clone,
+         {{'s', "snapshot", "TAG", "a snapshot, by tag or number"},
+          {'n', "no-share", NULL, "copy the data: the clone shares nothing"},
+          {'P', "prealloc", NULL, "the same, and write zeros where there is nothing"}}},
+	{"rollback", "NAME", "make the volume what it was in a snapshot", 1, 1, vdi_rollback, {{'s', "snapshot", "TAG", "a snapshot, by tag or number"}}},
+	{"tree", "", "volumes, snapshots and clones as a tree", 0, 0, vdi_tree, {{0}}},
+	{"graph", "", "the same for dot(1)", 0, 0, vdi_graph, {{0}}},
+	{"delete",
+         "NAME",
+         "delete a volume and its data, or a snapshot",
+         1,
+         1,
+         vdi_delete,
+         {{'s', "snapshot", "TAG", "a snapshot, by tag or number"}}},
 	{"resize",
          "NAME SIZE",
          "change a volume's size",
@@ -331,14 +366,16 @@ static const struct dog_verb verbs[] = {
          1,
          1,
          vdi_check,
-         {{'e', "exist", NULL, "only tell, repair nothing"}}},
+         {{'e', "exist", NULL, "only tell, repair nothing"},
+          {'s', "snapshot", "TAG", "a snapshot, by tag or number"}}},
 	{"object",
          "location NAME",
          "which disks hold an object",
          2,
          2,
          vdi_object,
-         {{'i', "index", "NUMBER", "the volume's data object of this number (the inode)"}}},
+         {{'i', "index", "NUMBER", "the volume's data object of this number (the inode)"},
+          {'s', "snapshot", "TAG", "a snapshot, by tag or number"}}},
 	{"setattr",
          "NAME KEY [VALUE]",
          "set an attribute (value: else standard input)",

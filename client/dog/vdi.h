@@ -11,7 +11,18 @@ int vdi_fail(int err, const char *what, const char *name);
 /* An exit code: 0 when it may be a volume's name. */
 int vdi_name_check(const char *name);
 
+/* The same about a snapshot; tag NULL: the working volume. */
+int vdi_tag_fail(int err, const char *what, const char *name, const char *tag);
+
 /* ---- Verbs ---- */
+
+/* vdi_snapshot.c */
+int vdi_snapshot(struct dog *dog, int argc, char **argv);
+int vdi_clone(struct dog *dog, int argc, char **argv);
+int vdi_rollback(struct dog *dog, int argc, char **argv);
+/* vdi_tree.c */
+int vdi_tree(struct dog *dog, int argc, char **argv);
+int vdi_graph(struct dog *dog, int argc, char **argv);
 
 /* vdi_attr.c */
 int vdi_setattr(struct dog *dog, int argc, char **argv);

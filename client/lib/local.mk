@@ -7,6 +7,8 @@ client_lib_libsheepfold_a_SOURCES = \
 	client/lib/attr.c \
 	client/lib/attr.h \
 	client/lib/attr_record.c \
+	client/lib/backup_format.c \
+	client/lib/backup_format.h \
 	client/lib/call.c \
 	client/lib/call.h \
 	client/lib/cluster.c \

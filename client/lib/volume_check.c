@@ -100,14 +100,14 @@ static void check_add_inode(struct check *c, const struct inode *inode, uint32_t
 	free(used);
 }
 
-int sf_volume_check(struct sf_cluster *cluster, const char *name, bool repair,
-                    struct sf_check_result *ret, sf_progress progress, void *arg)
+int sf_snapshot_check(struct sf_cluster *cluster, const char *name, const char *tag, bool repair,
+                      struct sf_check_result *ret, sf_progress progress, void *arg)
 {
 	struct check c = {.flags = repair ? MSG_F_REPAIR : 0, .progress = progress, .arg = arg};
 	struct owners o = {0};
 	struct inode inode;
 	uint32_t shift;
-	int err = volume_find(cluster, name, &inode);
+	int err = volume_find_tag(cluster, name, tag, &inode);
 
 	if (!err)
 		err = inode_part_shift(cluster, &shift);
@@ -126,6 +126,12 @@ int sf_volume_check(struct sf_cluster *cluster, const char *name, bool repair,
 	free(o.oids);
 	*ret = c.result;
 	return c.err ? error_set(c.err, "%s", c.why) : 0;
+}
+
+int sf_volume_check(struct sf_cluster *cluster, const char *name, bool repair,
+                    struct sf_check_result *ret, sf_progress progress, void *arg)
+{
+	return sf_snapshot_check(cluster, name, NULL, repair, ret, progress, arg);
 }
 
 /* ---- Locate ---- */
@@ -224,15 +230,15 @@ static void slots_fill(const struct map *map, const struct map_pool *pool,
 	}
 }
 
-int sf_volume_locate(struct sf_cluster *cluster, const char *name, uint64_t index,
-                     struct sf_object_location *ret)
+int sf_snapshot_locate(struct sf_cluster *cluster, const char *name, const char *tag,
+                       uint64_t index, struct sf_object_location *ret)
 {
 	struct sf_object_location l = {0};
 	const struct map_pool *pool;
 	struct inode inode;
 	struct map *map;
 	uint32_t owner;
-	int err = volume_find(cluster, name, &inode);
+	int err = volume_find_tag(cluster, name, tag, &inode);
 
 	if (err < 0)
 		return err;
@@ -262,4 +268,10 @@ int sf_volume_locate(struct sf_cluster *cluster, const char *name, uint64_t inde
 	shards_ask(cluster, &l);
 	*ret = l;
 	return 0;
+}
+
+int sf_volume_locate(struct sf_cluster *cluster, const char *name, uint64_t index,
+                     struct sf_object_location *ret)
+{
+	return sf_snapshot_locate(cluster, name, NULL, index, ret);
 }

@@ -5,6 +5,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -392,7 +393,9 @@ static void *node_main(void *arg)
 
 	while ((fd = accept(n->listen_fd, NULL, NULL)) >= 0) {
 		uint32_t i = 0;
+		int on = 1;
 
+		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 		pthread_mutex_lock(&f->lock);
 		for (; i < FAKE_CONNS; i++) {
 			conn_reap(&f->conns[i]);
