@@ -132,7 +132,7 @@ static void volumes_are_listed_in_the_known_columns(void **state)
 	i.created_s = 1795366920;
 	text_vdi_row(&i, true, row);
 	assert_string_equal(row, "= test 0 12582912 0 4194304 1795366920 7c2b26 4:2  22");
-	i.parent_id = 5;
+	i.clone = true;
 	text_vdi_row(&i, true, row);
 	assert_int_equal(row[0], 'c');
 }
