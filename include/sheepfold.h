@@ -23,6 +23,8 @@
  * sentence behind the last failure of this cluster in this thread.
  */
 
+#pragma GCC visibility push(default) /* all else in the library is hidden */
+
 struct sf_cluster;
 struct sf_volume;
 
@@ -430,5 +432,7 @@ struct sf_status {
 };
 int sf_status_get(struct sf_cluster *cluster, struct sf_status **ret);
 void sf_status_free(struct sf_status *status);
+
+#pragma GCC visibility pop
 
 #endif

@@ -66,8 +66,40 @@ client_lib_libsheepfold_a_SOURCES = \
 	client/lib/volume_list.c
 
 # What a program that uses the library links; the client's own rooms before those they stand on.
-CLIENT_LIBS = client/lib/libsheepfold.a lib/place/libplace.a lib/wire/libwire.a lib/base/libbase.a \
-	$(EV_LIBS) $(PROTOBUF_C_LIBS) $(ISAL_LIBS) -lpthread
+CLIENT_ARCHIVES = client/lib/libsheepfold.a lib/place/libplace.a lib/wire/libwire.a lib/base/libbase.a
+CLIENT_SYSTEM_LIBS = $(EV_LIBS) $(PROTOBUF_C_LIBS) $(ISAL_LIBS) -lpthread
+CLIENT_LIBS = $(CLIENT_ARCHIVES) $(CLIENT_SYSTEM_LIBS)
+
+# For programs outside of this tree: the shared library, which shows what sheepfold.h declares and
+# nothing else. CLIENT_ABI changes when a program built with the version before would not run.
+CLIENT_ABI = 0
+CLIENT_SHARED = client/lib/libsheepfold.so.$(PACKAGE_VERSION)
+include_HEADERS += include/sheepfold.h
+pkgconfigdir = $(libdir)/pkgconfig
+pkgconfig_DATA = client/lib/sheepfold.pc
+sharedlibdir = $(libdir)
+sharedlib_DATA = $(CLIENT_SHARED)
+CLEANFILES += $(CLIENT_SHARED)
+EXTRA_DIST += client/lib/libsheepfold.map
+
+# A tree that was built before this was here: its objects cannot go into a shared library.
+$(client_lib_libsheepfold_a_OBJECTS) $(lib_place_libplace_a_OBJECTS) $(lib_wire_libwire_a_OBJECTS) \
+	$(lib_base_libbase_a_OBJECTS): $(srcdir)/client/lib/libsheepfold.map
+
+$(CLIENT_SHARED): $(CLIENT_ARCHIVES) client/lib/libsheepfold.map
+	$(AM_V_CCLD)$(CC) $(AM_CFLAGS) $(CFLAGS) $(AM_LDFLAGS) $(LDFLAGS) -shared \
+		-Wl,-soname,libsheepfold.so.$(CLIENT_ABI) \
+		-Wl,--version-script=$(srcdir)/client/lib/libsheepfold.map -o $@ \
+		-Wl,--whole-archive client/lib/libsheepfold.a -Wl,--no-whole-archive \
+		$(CLIENT_ARCHIVES) $(CLIENT_SYSTEM_LIBS)
+
+install-data-hook:
+	cd $(DESTDIR)$(libdir) && \
+		ln -sf libsheepfold.so.$(PACKAGE_VERSION) libsheepfold.so.$(CLIENT_ABI) && \
+		ln -sf libsheepfold.so.$(CLIENT_ABI) libsheepfold.so
+
+uninstall-hook:
+	rm -f $(DESTDIR)$(libdir)/libsheepfold.so.$(CLIENT_ABI) $(DESTDIR)$(libdir)/libsheepfold.so
 
 CLIENT_TESTS = \
 	tests/unit/client_attr_test \
