@@ -247,7 +247,7 @@ int text_node_info(struct sf_cluster *cluster, char **ret)
 static void volume_print(FILE *out, const struct sf_volume_info *info)
 {
 	char size[SIZE_LEN], used[SIZE_LEN], shared[SIZE_LEN], when[TIME_LEN], copies[16];
-	char kind = info->snapshot_id ? 's' : info->parent_id ? 'c' : ' ';
+	char kind = info->snapshot_id ? 's' : info->clone ? 'c' : ' ';
 
 	sf_redundancy_format(info->redundancy, copies);
 	fprintf(out, "%c %-8s %5d %7s %7s %7s %s  %7x %6s %13s %3d\n", kind, info->name,

@@ -112,18 +112,6 @@ void volume_forget(struct volume *v, uint64_t lookups)
 
 /* ---- What the cluster says ---- */
 
-static int snapshot_stat(struct sf_cluster *c, const char *name, const char *tag,
-                         struct sf_volume_info *ret)
-{
-	return -ENOENT;
-}
-
-static int snapshot_open(struct sf_cluster *c, const char *name, const char *tag,
-                         struct sf_volume **ret)
-{
-	return -ENOENT;
-}
-
 int volume_stat(struct volume *v, struct sf_volume_info *ret)
 {
 	struct mount *m = v->mount;
@@ -138,7 +126,7 @@ int volume_stat(struct volume *v, struct sf_volume_info *ret)
 	pthread_mutex_unlock(&m->lock);
 	if (known)
 		return 0;
-	err = *v->tag ? snapshot_stat(m->cluster, v->base, v->tag, ret)
+	err = *v->tag ? sf_snapshot_stat(m->cluster, v->base, v->tag, ret)
 	              : sf_volume_stat(m->cluster, v->base, ret);
 	/* A '@' that is part of the volume's own name. */
 	if (err == -ENOENT && *v->tag)
@@ -187,7 +175,7 @@ static int handle_open(struct volume *v, bool writes, struct sf_volume **ret)
 
 	snprintf(purpose, sizeof(purpose), "sheepfs %s", m->options->mountpoint);
 	if (*v->tag && !writes) {
-		err = snapshot_open(m->cluster, v->base, v->tag, ret);
+		err = sf_snapshot_open(m->cluster, v->base, v->tag, ret);
 		if (err != -ENOENT)
 			return err;
 	}
