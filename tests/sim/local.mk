@@ -71,7 +71,7 @@ tests_sim_check_history_test_SOURCES = tests/sim/check_history_test.c
 tests_sim_check_history_test_LDADD = $(SIM_LIBS) $(CMOCKA_LIBS)
 tests_sim_disk_test_SOURCES = tests/sim/disk_test.c
 tests_sim_disk_test_LDADD = $(SIM_LIBS) $(CMOCKA_LIBS)
-tests_sim_scrub_test_SOURCES = tests/sim/scrub_test.c
+tests_sim_scrub_test_SOURCES = tests/sim/scrub_test.c tests/sim/rig.c tests/sim/rig.h
 tests_sim_scrub_test_LDADD = $(SIM_LIBS) $(CMOCKA_LIBS)
 
 EXTRA_DIST += tests/sim/scenarios tests/sim/README.md

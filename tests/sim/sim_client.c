@@ -22,6 +22,7 @@ struct sim_client {
 	struct req_id req; /* of the operation at hand */
 	uint64_t next_id;  /* of messages */
 	uint64_t first_id; /* of the operation's first message */
+	uint64_t last_id;  /* and of its last one so far */
 	uint64_t asked_id; /* of the message whose answer is awaited; 0: none */
 	uint32_t asked_node;
 	uint32_t op; /* in the history */
@@ -219,6 +220,7 @@ static void op_ask(struct world *w, struct sim_client *c)
 		return;
 	}
 	client_send(w, c, node, op_msg(w, c, op));
+	c->last_id = c->asked_id;
 }
 
 static void op_begin(struct world *w, struct sim_client *c)
@@ -368,6 +370,17 @@ static bool op_answer_final(struct world *w, const struct op_record *op, const s
 	}
 }
 
+/* That nothing was changed holds only for the try that was told so: a later one may find the object
+ * otherwise, in an interval that does not know of the answer. */
+static bool op_answer_holds(const struct sim_client *c, const struct op_record *op,
+                            const struct msg *m)
+{
+	bool looks = op->type == OP_READ || op->type == OP_STAT || op->type == OP_CHECK ||
+	             op->type == OP_LIST;
+
+	return looks || m->version || m->id == c->last_id;
+}
+
 static void op_take(struct world *w, struct sim_client *c, uint32_t node, const struct msg *m)
 {
 	const struct op_record *op = &w->workload->history.v[c->op];
@@ -375,7 +388,7 @@ static void op_take(struct world *w, struct sim_client *c, uint32_t node, const 
 	if (m->type != op_msg_type(op))
 		return;
 	cover_request_done(w, node, workload_object(w, op), m);
-	if (op_answer_final(w, op, m)) {
+	if (op_answer_final(w, op, m) && op_answer_holds(c, op, m)) {
 		op_end(w, c, node, m);
 		return;
 	}
