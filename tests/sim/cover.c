@@ -171,6 +171,8 @@ void cover_map(struct world *w, const struct map *before, const struct map *now)
 		cover_node(w, map_find_node(before, now->nodes[i].id), &now->nodes[i]);
 	for (uint32_t i = 0; i < now->disk_count; i++)
 		cover_disk(w, map_find_disk(before, now->disks[i].id), &now->disks[i]);
+	if (now->node_count < before->node_count)
+		cover(w, BR_MAP_FORGOTTEN);
 	if (now->pool_count != before->pool_count)
 		cover(w, BR_MAP_POOL);
 	if (now->flags != before->flags)

@@ -153,6 +153,8 @@ static bool fault_carry_out(struct world *w, struct fault_plan *plan, struct fau
 	case FAULT_WEIGHT:
 	case FAULT_GRACE:
 	case FAULT_RECOVERY_OFF:
+	case FAULT_NODE_DRAIN:
+	case FAULT_MAINTENANCE:
 		return fault_node(w, plan, f);
 	case FAULT_ROT:
 	case FAULT_LOST_WRITE:
@@ -237,8 +239,27 @@ static void recovery_ask_on(struct world *w)
 	fault_ask(w, &on);
 }
 
+/* Nodes that were drained and down have left, and come back as new ones. */
+static void operators_end(struct world *w)
+{
+	const struct map *map = sim_member_map(w);
+
+	for (uint32_t i = 0; i < map->node_count; i++) {
+		Sf__AdminRequest off = SF__ADMIN_REQUEST__INIT;
+		uint32_t flags = map->nodes[i].flags;
+
+		if (!(flags & (NODE_DRAIN | NODE_MAINTENANCE)))
+			continue;
+		off.verb = flags & NODE_DRAIN ? SF__ADMIN_REQUEST__VERB__DRAIN
+		                              : SF__ADMIN_REQUEST__VERB__MAINTENANCE;
+		off.node = map->nodes[i].id;
+		fault_ask(w, &off);
+	}
+}
+
 void faults_stay_healed(struct world *w)
 {
+	operators_end(w);
 	if (sim_member_map(w)->flags & MAP_RECOVERY_DISABLED)
 		recovery_ask_on(w);
 }

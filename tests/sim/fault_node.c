@@ -113,6 +113,28 @@ static bool weight(struct world *w, struct fault *f)
 	return true;
 }
 
+/* Two times of three on, for any node there is: also one that is down. */
+static bool operate(struct world *w, struct fault_plan *plan, struct fault *f)
+{
+	Sf__AdminRequest ask = SF__ADMIN_REQUEST__INIT;
+	struct sim_node *n = w->nodes[draw_below(w, w->node_count)];
+
+	ask.verb = f->kind == FAULT_NODE_DRAIN ? SF__ADMIN_REQUEST__VERB__DRAIN
+	                                       : SF__ADMIN_REQUEST__VERB__MAINTENANCE;
+	ask.node = n->info.id;
+	ask.on = draw_below(w, 3);
+	fault_say(w, f, "n%u: %s %s", n->index,
+	          f->kind == FAULT_NODE_DRAIN ? "drain" : "maintenance", ask.on ? "on" : "off");
+	fault_ask(w, &ask);
+	/* Drained, it may go: for so long that it is forgotten. */
+	if (f->kind == FAULT_NODE_DRAIN && ask.on && draw_below(w, 2) && budget_away(w, plan) &&
+	    sim_node_is_running(w, n->index)) {
+		sim_node_leave(w, n->index);
+		fault_restart_after(w, n->index, draw_between(w, 4, 20) * SIM_SECOND);
+	}
+	return true;
+}
+
 static bool grace(struct world *w, struct fault *f)
 {
 	Sf__AdminRequest ask = SF__ADMIN_REQUEST__INIT;
@@ -175,6 +197,9 @@ bool fault_node(struct world *w, struct fault_plan *plan, struct fault *f)
 		return grace(w, f);
 	case FAULT_RECOVERY_OFF:
 		return recovery_off(w, f);
+	case FAULT_NODE_DRAIN:
+	case FAULT_MAINTENANCE:
+		return operate(w, plan, f);
 	case FAULT_WALL:
 		return wall_jump(w, f);
 	default:

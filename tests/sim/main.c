@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * sim --seeds A[-B] [--jobs N] [--nodes N] [--quick] [--no-shrink] [--swaps] [--trace]
+ * sim --seeds A[-B] [--jobs N] [--nodes N] [--quick] [--no-shrink] [--swaps] [--operators] [--trace]
  *     [--salt S] [--drop MASK]
  *
  * Runs seeds. A failing one is printed with its reason and, made smaller, with the faults that it
@@ -19,7 +19,7 @@
 static int usage(void)
 {
 	fprintf(stderr, "usage: sim --seeds A[-B] [--jobs N] [--nodes N] [--quick] [--no-shrink] "
-	                "[--swaps] [--trace] [--salt S] [--drop MASK]\n");
+	                "[--swaps] [--operators] [--trace] [--salt S] [--drop MASK]\n");
 	return 2;
 }
 
@@ -88,6 +88,9 @@ static bool parse(struct runner *r, int c, const char *arg)
 	case 'w':
 		r->options.swaps = true;
 		return true;
+	case 'o':
+		r->options.operators = true;
+		return true;
 	case 'k':
 		r->shrink = false;
 		return true;
@@ -109,7 +112,7 @@ int main(int argc, char **argv)
 		{"nodes", required_argument, NULL, 'n'}, {"trace", no_argument, NULL, 't'},
 		{"quick", no_argument, NULL, 'q'},       {"no-shrink", no_argument, NULL, 'k'},
 		{"salt", required_argument, NULL, 'S'},  {"drop", required_argument, NULL, 'D'},
-		{"swaps", no_argument, NULL, 'w'},
+		{"swaps", no_argument, NULL, 'w'},       {"operators", no_argument, NULL, 'o'},
 		{NULL, 0, NULL, 0},
 	};
 	struct runner r = {.jobs = 1, .shrink = true, .first = 1};

@@ -34,6 +34,7 @@ struct scenario_options {
 	bool trace;
 	bool quick; /* fewer operations */
 	bool swaps; /* half of the writes are compare-and-swap */
+	bool operators; /* nodes are drained, and in maintenance */
 	struct buf_pool *pool; /* used run after run; NULL: one for this run */
 };
 

@@ -149,6 +149,8 @@ static void draw_faults(struct scenario *s)
 		weight[kind[i]] = draw_below(w, 3) == 0 || (lying && i < 2)
 		                          ? draw_between(w, 1, lying && i < 2 ? 20 : 8)
 		                          : 0;
+	if (s->options->operators) /* drawn by nobody: other runs stay what they are */
+		weight[FAULT_NODE_DRAIN] = weight[FAULT_MAINTENANCE] = 6;
 	weight[FAULT_CRASH] += lying ? 0 : draw_below(w, 4); /* the mother of them all */
 	p->losses_left = lying ? 3 : draw_below(w, 4);
 	p->reckless = !lying && draw_below(w, 20) == 0;

@@ -16,13 +16,12 @@
 /* With SF_QUICK (sanitizers): a tenth. */
 enum { SEEDS = 2000, SEEDS_QUICK = 200 };
 
-static uint64_t seeds_fail(uint64_t first, uint64_t last, uint64_t salt, uint64_t dropped,
-                           bool swaps)
+static uint64_t seeds_fail(const struct scenario_options *options, uint64_t first, uint64_t last)
 {
 	static struct runner r;
 
 	r = (struct runner){
-		.options = {.salt = salt, .dropped = dropped, .swaps = swaps},
+		.options = *options,
 		.first = first,
 		.last = last,
 		.jobs = runner_jobs(),
@@ -32,15 +31,30 @@ static uint64_t seeds_fail(uint64_t first, uint64_t last, uint64_t salt, uint64_
 	return r.failed;
 }
 
+static uint64_t seeds(void)
+{
+	return getenv("SF_QUICK") ? SEEDS_QUICK : SEEDS;
+}
+
 static void seeds_keep_every_promise(void **state)
 {
-	assert_int_equal(seeds_fail(1, getenv("SF_QUICK") ? SEEDS_QUICK : SEEDS, 0, 0, false), 0);
+	struct scenario_options options = {0};
+
+	assert_int_equal(seeds_fail(&options, 1, seeds()), 0);
 }
 
 static void compare_and_swap_is_linearizable_too(void **state)
 {
-	assert_int_equal(seeds_fail(1, (getenv("SF_QUICK") ? SEEDS_QUICK : SEEDS) / 10, 0, 0, true),
-	                 0);
+	struct scenario_options options = {.swaps = true};
+
+	assert_int_equal(seeds_fail(&options, 1, seeds() / 10), 0);
+}
+
+static void nodes_are_drained_and_worked_on_without_harm(void **state)
+{
+	struct scenario_options options = {.operators = true};
+
+	assert_int_equal(seeds_fail(&options, 1, seeds() / 5), 0);
 }
 
 /* Lines of "seed salt drop why"; # begins a comment. */
@@ -59,8 +73,10 @@ static void seeds_that_once_failed_keep_every_promise(void **state)
 		uint64_t seed, salt, dropped;
 
 		if (line[0] != '#' &&
-		    sscanf(line, "%" SCNu64 " %" SCNu64 " %" SCNx64, &seed, &salt, &dropped) == 3)
-			failed += seeds_fail(seed, seed, salt, dropped, false);
+		    sscanf(line, "%" SCNu64 " %" SCNu64 " %" SCNx64, &seed, &salt, &dropped) == 3) {
+			struct scenario_options options = {.salt = salt, .dropped = dropped};
+			failed += seeds_fail(&options, seed, seed);
+		}
 	}
 	fclose(f);
 	assert_int_equal(failed, 0);
@@ -130,6 +146,7 @@ int main(void)
 		cmocka_unit_test(seeds_that_once_failed_keep_every_promise),
 		cmocka_unit_test(seeds_keep_every_promise),
 		cmocka_unit_test(compare_and_swap_is_linearizable_too),
+		cmocka_unit_test(nodes_are_drained_and_worked_on_without_harm),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -44,7 +44,9 @@
 	X(FAULT_DRAIN, "disk drained")                                                             \
 	X(FAULT_GRACE, "grace period changes")                                                     \
 	X(FAULT_RECOVERY_OFF, "recovery switched off for a while")                                 \
-	X(FAULT_CLIENT_GONE, "client goes away")
+	X(FAULT_CLIENT_GONE, "client goes away")                                                   \
+	X(FAULT_NODE_DRAIN, "node drained, or taken back")                                         \
+	X(FAULT_MAINTENANCE, "maintenance mode on or off")
 
 enum sim_fault {
 #define X(name, text) name,
@@ -127,6 +129,7 @@ extern const char *const sim_fault_name[FAULT_KINDS];
 	X(BR_MAP_JOIN, "node joins the map")                                                       \
 	X(BR_MAP_RESTARTED, "node is back in a new incarnation")                                   \
 	X(BR_MAP_REJOIN, "node dropped alive is back")                                             \
+	X(BR_MAP_FORGOTTEN, "drained node has left the map")                                       \
 	X(BR_MAP_DOWN, "node declared down")                                                       \
 	X(BR_MAP_OUT, "node declared out")                                                         \
 	X(BR_MAP_LEFT, "node left in order")                                                       \
