@@ -93,23 +93,28 @@ static void io_finish(struct io *io)
 	done(arg, result);
 }
 
-/* Flushes whose predecessors are all done, oldest first. */
-static void volume_settle(struct sf_volume *v)
+bool volume_is_quiet(const struct sf_volume *v)
+{
+	return list_empty(&v->ordered) && v->reads == 0;
+}
+
+/* Flushes whose predecessors are all done, oldest first. True: the volume may be gone now. */
+static bool volume_settle(struct sf_volume *v)
 {
 	while (!list_empty(&v->ordered)) {
 		struct io *io = list_item(v->ordered.next, struct io, link);
+		bool last = io->kind == IO_DRAIN;
 
 		if (io->kind != IO_FLUSH && io->kind != IO_DRAIN)
-			return;
-		if (io->kind == IO_DRAIN && v->reads > 0)
-			return;
+			return false;
+		if (last && v->reads > 0)
+			return false;
 		list_remove(&io->link);
-		if (io->kind == IO_DRAIN) {
-			io_finish(io); /* the volume may be gone now */
-			return;
-		}
 		io_finish(io);
+		if (last)
+			return true;
 	}
+	return false;
 }
 
 static void io_end(struct io *io)
@@ -121,7 +126,8 @@ static void io_end(struct io *io)
 	else
 		list_remove(&io->link);
 	io_finish(io);
-	volume_settle(v);
+	if (!volume_settle(v))
+		volume_quieted(v);
 }
 
 static void io_fail(struct io *io, int err, const char *why)
@@ -398,6 +404,10 @@ static void io_start(struct task *task)
 	struct io *io = container_of(task, struct io, task);
 	struct sf_volume *v = io->volume;
 
+	if (v->pausing) {
+		list_push(&v->held, &io->link);
+		return;
+	}
 	if (io->kind == IO_READ)
 		v->reads++;
 	else
@@ -406,6 +416,16 @@ static void io_start(struct task *task)
 		volume_settle(v);
 	else
 		io_pump(io);
+}
+
+void volume_release_held(struct sf_volume *v)
+{
+	struct list held;
+
+	list_init(&held);
+	list_splice(&held, &v->held);
+	for (struct list *it; (it = list_pop(&held));)
+		io_start(&list_item(it, struct io, link)->task);
 }
 
 static void io_refused(struct task *task)
@@ -417,7 +437,9 @@ static void io_submit(struct sf_volume *v, enum io_kind kind, void *data, uint64
                       uint64_t offset, sf_callback done, void *arg)
 {
 	struct io *io = xcalloc(1, sizeof(*io));
+	struct sf_volume_info info;
 
+	sf_volume_get_info(v, &info);
 	io->volume = v;
 	io->kind = kind;
 	io->data = data;
@@ -426,10 +448,10 @@ static void io_submit(struct sf_volume *v, enum io_kind kind, void *data, uint64
 	io->done = done;
 	io->arg = arg;
 	io->task.run = io_start;
-	if (v->info.snapshot_id && (kind == IO_WRITE || kind == IO_DISCARD)) {
+	if (info.snapshot_id && (kind == IO_WRITE || kind == IO_DISCARD)) {
 		io_fail(io, -EROFS, "a snapshot cannot be changed");
 		io->task.run = io_refused;
-	} else if (!range_fits(offset, len, v->info.size_bytes)) {
+	} else if (!range_fits(offset, len, info.size_bytes)) {
 		io_fail(io, -EINVAL, "the range ends behind the end of the volume");
 		io->task.run = io_refused;
 	}

@@ -63,7 +63,8 @@ client_lib_libsheepfold_a_SOURCES = \
 	client/lib/volume_dir.c \
 	client/lib/volume_dir.h \
 	client/lib/volume_find.c \
-	client/lib/volume_list.c
+	client/lib/volume_list.c \
+	client/lib/volume_visit.c
 
 # What a program that uses the library links; the client's own rooms before those they stand on.
 CLIENT_ARCHIVES = client/lib/libsheepfold.a lib/place/libplace.a lib/wire/libwire.a lib/base/libbase.a

@@ -263,6 +263,24 @@ static void lock_remove(struct lock *lock)
 	}
 }
 
+/* A guest that was let in is not to meet another writer. */
+static void lock_wait_for_guest(struct lock *lock)
+{
+	struct timespec pause = {.tv_nsec = MIN(lock->record.lease_ms / 50, 900u) * 1000000L};
+	struct lock_record r;
+	uint64_t version;
+
+	while (lock->record.visit == VISIT_GRANTED && !lock->fence.lost &&
+	       fence_now_ms() < lock->renewed_ms + lock->record.lease_ms) {
+		if (meta_read(lock->cluster, lock->oid, 0, lock->bytes, sizeof(lock->bytes),
+		              &version) < 0 ||
+		    !version || lock_record_decode(lock->bytes, &r) < 0 ||
+		    r.holder != lock->record.holder || r.visit == VISIT_NONE)
+			return;
+		nanosleep(&pause, NULL);
+	}
+}
+
 void lock_release(struct lock *lock)
 {
 	char why[ERROR_TEXT_LEN];
@@ -275,6 +293,7 @@ void lock_release(struct lock *lock)
 		pthread_cond_wait(&lock->cond, &lock->mutex);
 	pthread_mutex_unlock(&lock->mutex);
 	snprintf(why, sizeof(why), "%s", sf_error());
+	lock_wait_for_guest(lock);
 	lock_remove(lock);
 	error_set(0, "%s", why); /* whoever releases it may have something to say */
 	pthread_cond_destroy(&lock->cond);

@@ -181,7 +181,11 @@ int lock_scope_begin(struct sf_cluster *cluster, const char *name, const char *p
 
 	*ret = (struct lock_scope){0};
 	do {
-		err = lock_take(cluster, name, purpose, &ret->lock);
+		/* A guest need not wait until the holder is known to live: it is answered, or
+		 * finds the lock expired. */
+		err = visit ? guest_begin(cluster, name, &ret->guest) : -EAGAIN;
+		if (err == -EAGAIN)
+			err = lock_take(cluster, name, purpose, &ret->lock);
 		if (err == -EBUSY && visit)
 			err = guest_begin(cluster, name, &ret->guest);
 	} while (err == -EAGAIN);

@@ -27,6 +27,8 @@ int volume_open_inode(struct sf_cluster *cluster, const struct inode *inode, str
 	v->info = inode->info;
 	list_init(&v->ordered);
 	list_init(&v->copies);
+	list_init(&v->held);
+	pthread_mutex_init(&v->info_lock, NULL);
 	volmap_init(&v->map, cluster, inode->info.id, shift,
 	            volume_objects(inode->info.size_bytes, inode->info.object_shift));
 	*ret = v;
@@ -50,6 +52,16 @@ int sf_snapshot_open(struct sf_cluster *cluster, const char *name, const char *t
 	return err < 0 ? err : volume_open_inode(cluster, &inode, ret);
 }
 
+static void volume_let_guests_in(struct sf_cluster *cluster, void *arg)
+{
+	struct sf_volume *volume = arg;
+
+	(void)cluster;
+	volume->lock->arg = volume;
+	volume->lock->over = volume_visit_over;
+	volume->lock->asked = volume_pause;
+}
+
 int sf_volume_open_write(struct sf_cluster *cluster, const char *name, const char *purpose,
                          struct sf_volume **ret)
 {
@@ -65,6 +77,7 @@ int sf_volume_open_write(struct sf_cluster *cluster, const char *name, const cha
 	}
 	(*ret)->lock = lock;
 	(*ret)->map.fence = &lock->fence;
+	cluster_run(cluster, volume_let_guests_in, *ret);
 	return 0;
 }
 
@@ -76,14 +89,19 @@ int sf_volume_close(struct sf_volume *volume)
 		return 0;
 	err = volume_drain(volume);
 	lock_release(volume->lock);
+	if (volume->has_reader)
+		pthread_join(volume->reader, NULL);
 	volmap_fini(&volume->map);
+	pthread_mutex_destroy(&volume->info_lock);
 	free(volume);
 	return err;
 }
 
 void sf_volume_get_info(struct sf_volume *volume, struct sf_volume_info *ret)
 {
+	pthread_mutex_lock(&volume->info_lock);
 	*ret = volume->info;
+	pthread_mutex_unlock(&volume->info_lock);
 }
 
 static int volume_discard_behind(struct sf_cluster *cluster, const char *name, uint64_t from)

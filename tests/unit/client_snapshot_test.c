@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <cmocka.h>
 
 #include "client/lib/meta_object.h"
@@ -253,6 +254,65 @@ static void a_rollback_brings_the_snapshot_back(void **state)
 	assert_text(t, "test", NULL, 0, "first");
 }
 
+/* ---- Below a writer that goes on ---- */
+
+struct writing {
+	struct sf_volume *v;
+	uint32_t next, done;
+	volatile bool stop;
+	int failed;
+};
+
+static void write_next(void *arg, int result)
+{
+	struct writing *w = arg;
+
+	w->failed = w->failed ? w->failed : result;
+	__atomic_fetch_add(&w->done, 1, __ATOMIC_RELEASE);
+	if (w->stop || w->failed)
+		return;
+	w->next++;
+	/* Increasing numbers, one after the other, at two places. */
+	sf_write_async(w->v, &w->next, sizeof(w->next), w->next % 2 * MIB, write_next, w);
+}
+
+static void a_snapshot_is_taken_below_a_writer(void **state)
+{
+	struct fixture *t = *state;
+	struct writing w = {0};
+	struct sf_volume_info before, info;
+	uint32_t a, b, first;
+	struct sf_volume *v;
+
+	/* Ours looks at the lock in a tenth of a lease. */
+	assert_int_equal(sf_volume_open_write(t->cluster, "test", "a writer", &w.v), 0);
+	sf_volume_get_info(w.v, &before);
+	write_next(&w, 0);
+	assert_int_equal(sf_snapshot_create(t->cluster, "test", "one"), 0);
+	first = __atomic_load_n(&w.done, __ATOMIC_ACQUIRE);
+	for (int i = 0; i < 1000 && __atomic_load_n(&w.done, __ATOMIC_ACQUIRE) < first + 20; i++)
+		nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
+	w.stop = true;
+	assert_int_equal(sf_flush(w.v), 0);
+	assert_int_equal(w.failed, 0);
+	assert_true(w.done > first);
+	/* It writes to the volume that goes on. */
+	sf_volume_get_info(w.v, &info);
+	assert_int_not_equal(info.id, before.id);
+	assert_int_equal(sf_volume_close(w.v), 0);
+	/* The snapshot is of one moment: the two last numbers. */
+	assert_int_equal(sf_snapshot_open(t->cluster, "test", "one", &v), 0);
+	assert_int_equal(sf_read(v, &a, sizeof(a), 0), 0);
+	assert_int_equal(sf_read(v, &b, sizeof(b), MIB), 0);
+	assert_int_equal(a > b ? a - b : b - a, 1);
+	assert_true((a > b ? a : b) <= first + 2);
+	sf_volume_close(v);
+	assert_int_equal(sf_volume_open(t->cluster, "test", &v), 0);
+	assert_int_equal(sf_read(v, &a, sizeof(a), w.next % 2 * MIB), 0);
+	assert_int_equal(a, w.next);
+	sf_volume_close(v);
+}
+
 /* ---- Cut off after any number of changes ---- */
 
 typedef int (*operation)(struct fixture *t);
@@ -395,6 +455,7 @@ int main(void)
 		CASE(a_clone_is_a_volume_of_its_own),
 		CASE(a_copied_clone_shares_nothing),
 		CASE(a_rollback_brings_the_snapshot_back),
+		CASE(a_snapshot_is_taken_below_a_writer),
 		CASE(a_snapshot_cut_off_anywhere_has_happened_or_not),
 		CASE(a_rollback_cut_off_anywhere_has_happened_or_not),
 		CASE(a_clone_cut_off_anywhere_has_happened_or_not),
