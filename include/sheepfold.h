@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 #include <sys/uio.h>
 
 /*
@@ -168,6 +169,29 @@ int sf_lock_list(struct sf_cluster *cluster, struct sf_lock **ret, size_t *ret_c
  * lease. -ENOENT: it is not locked. */
 int sf_lock_break(struct sf_cluster *cluster, const char *volume);
 
+/* Called from the I/O thread, or from the caller's. total 0: not known. */
+typedef void (*sf_progress)(void *arg, uint64_t done, uint64_t total);
+
+/*
+ * Backups (doc/backup-format.md): the objects of a snapshot, or those in which it differs from
+ * another of the same volume, as a stream of bytes. write and read: 0 or the bytes read (0: the
+ * end), or a negative errno, which ends it.
+ */
+typedef int (*sf_stream_write)(void *arg, const void *data, size_t len);
+typedef ssize_t (*sf_stream_read)(void *arg, void *data, size_t len);
+/* base: the tag of another snapshot, or NULL: all of it. progress counts objects. */
+int sf_backup(struct sf_cluster *cluster, const char *name, const char *tag, const char *base,
+              sf_stream_write write, void *write_arg, sf_progress progress, void *progress_arg);
+/*
+ * Restores one. A full one makes a volume: -EEXIST when there is one of this name. A differential
+ * one needs its base, a snapshot of the volume (tag; NULL: of the tag it has in the backup), and
+ * replaces the working volume. What is restored is kept as a snapshot, too: under its tag in the
+ * backup, or for a full one `tag`. Nothing is to be seen of it before the whole stream was
+ * verified; -EILSEQ: it is damaged, or ends too early.
+ */
+int sf_restore(struct sf_cluster *cluster, const char *name, const char *tag, sf_stream_read read,
+               void *read_arg, sf_progress progress, void *progress_arg);
+
 /* Attributes: bytes that go with a volume's name until the volume is deleted (snapshots and clones
  * have none of their own). All of a volume's together take 512 KiB at most: -ENOSPC. */
 enum { SF_ATTR_KEY_MAX = 255, SF_ATTR_VALUE_MAX = 64 << 10 };
@@ -198,8 +222,6 @@ struct sf_check_result {
 	uint64_t undecided_objects; /* their parts contradict each other: sf_troubles_get has them */
 	uint64_t absent_objects; /* were written once and read as zeros: discarded, or given up */
 };
-/* Called from the I/O thread. */
-typedef void (*sf_progress)(void *arg, uint64_t done, uint64_t total);
 int sf_volume_check(struct sf_cluster *cluster, const char *name, bool repair,
                     struct sf_check_result *ret, sf_progress progress, void *arg);
 /* tag NULL: the working volume. */

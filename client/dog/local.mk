@@ -29,6 +29,7 @@ client_dog_dog_SOURCES = \
 	client/dog/vdi.c \
 	client/dog/vdi.h \
 	client/dog/vdi_attr.c \
+	client/dog/vdi_backup.c \
 	client/dog/vdi_io.c \
 	client/dog/vdi_io.h \
 	client/dog/vdi_lock.c \

@@ -20,6 +20,9 @@ int vdi_tag_fail(int err, const char *what, const char *name, const char *tag);
 int vdi_snapshot(struct dog *dog, int argc, char **argv);
 int vdi_clone(struct dog *dog, int argc, char **argv);
 int vdi_rollback(struct dog *dog, int argc, char **argv);
+/* vdi_backup.c */
+int vdi_backup(struct dog *dog, int argc, char **argv);
+int vdi_restore(struct dog *dog, int argc, char **argv);
 /* vdi_tree.c */
 int vdi_tree(struct dog *dog, int argc, char **argv);
 int vdi_graph(struct dog *dog, int argc, char **argv);

@@ -53,6 +53,8 @@ void backup_head_encode(const struct backup_head *h, uint8_t bytes[BACKUP_HEAD_L
 	put32(bytes + 36, h->redundancy.parity);
 	put64(bytes + 40, h->taken_s);
 	put64(bytes + 48, h->base_taken_s);
+	put64(bytes + 56, h->identity);
+	put64(bytes + 64, h->base_identity);
 	memcpy(bytes + OFF_VOLUME, h->volume, strnlen(h->volume, SF_NAME_MAX));
 	memcpy(bytes + OFF_TAG, h->tag, strnlen(h->tag, SF_NAME_MAX));
 	memcpy(bytes + OFF_BASE, h->base, strnlen(h->base, SF_NAME_MAX));
@@ -82,6 +84,8 @@ int backup_head_decode(const uint8_t bytes[BACKUP_HEAD_LEN], struct backup_head 
 	h.redundancy.parity = get32(bytes + 36);
 	h.taken_s = get64(bytes + 40);
 	h.base_taken_s = get64(bytes + 48);
+	h.identity = get64(bytes + 56);
+	h.base_identity = get64(bytes + 64);
 	memcpy(h.volume, bytes + OFF_VOLUME, sizeof(h.volume));
 	memcpy(h.tag, bytes + OFF_TAG, sizeof(h.tag));
 	memcpy(h.base, bytes + OFF_BASE, sizeof(h.base));

@@ -32,6 +32,8 @@ enum {
  *    36   4  parity strips
  *    40   8  when the snapshot was taken, seconds since 1970
  *    48   8  when the one it is based on was; 0: full
+ *    56   8  identity of the snapshot: random, and the same where it was restored
+ *    64   8  identity of the one that it is based on; 0: full
  *   128 256  name of the volume, NUL-terminated
  *   384 256  tag of the snapshot
  *   640 256  tag of the one it is based on
@@ -42,13 +44,14 @@ struct backup_head {
 	uint64_t size_bytes;
 	struct sf_redundancy redundancy;
 	uint64_t taken_s, base_taken_s;
+	uint64_t identity, base_identity;
 	char volume[SF_NAME_MAX + 1], tag[SF_NAME_MAX + 1], base[SF_NAME_MAX + 1];
 };
 
 enum backup_kind {
 	BACKUP_DATA = 1,  /* an object: these bytes at this offset, zeros around them */
 	BACKUP_ZEROS = 2, /* an object that is there in the base and not here */
-	BACKUP_END = 3,   /* index: number of records in front of it; length: 0 */
+	BACKUP_END = 3,   /* index: number of records with this one; length: 0 */
 };
 /*
  *   off len

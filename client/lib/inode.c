@@ -69,6 +69,7 @@ void inode_encode(const struct inode *inode, uint8_t bytes[INODE_HEADER_LEN])
 	put64(bytes + OFF_REST + 8, inode->family);
 	put32(bytes + OFF_REST + 16, inode->from_pool);
 	put32(bytes + OFF_REST + 20, inode->generation);
+	put64(bytes + OFF_REST + 24, inode->origin);
 	put32(bytes + 8, crc32c(0, bytes + CRC_FROM, INODE_HEADER_LEN - CRC_FROM));
 }
 
@@ -119,6 +120,7 @@ int inode_decode(const uint8_t bytes[INODE_HEADER_LEN], struct inode *ret)
 	in.family = get64(bytes + OFF_REST + 8);
 	in.from_pool = get32(bytes + OFF_REST + 16);
 	in.generation = get32(bytes + OFF_REST + 20);
+	in.origin = get64(bytes + OFF_REST + 24);
 	i->clone = in.flags & INODE_CLONE;
 	if (!info_is_sane(i))
 		return -SF_EFORMAT;

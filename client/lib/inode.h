@@ -43,6 +43,7 @@
  *   600   8  family: random, the same in all that may share objects
  *   608   4  pool that the objects are moved from while the volume is converted, 0 = none
  *   612   4  generation: counts what changes about where objects are found
+ *   616   8  of a snapshot that was restored: the identity of the one that was backed up; 0 = none
  *
  * A volume id is the FNV-1a hash of the name modulo 2^24, probing upward while the inode there is
  * another's. So that a deleted volume leaves no hole in front of others, its header stays with
@@ -76,7 +77,7 @@ enum {
 struct inode {
 	uint32_t flags;
 	uint64_t changed_s;
-	uint64_t creator, family;
+	uint64_t creator, family, origin;
 	uint32_t predecessor, successor;
 	uint32_t from_pool, generation;
 	struct sf_volume_info info; /* used_bytes and shared_bytes are not part of the header */
@@ -97,6 +98,12 @@ uint64_t oid_inode(uint32_t volume, uint32_t part);
 bool oid_is_inode(uint64_t oid);
 uint32_t oid_volume(uint64_t oid);
 uint32_t oid_index(uint64_t oid);
+
+/* Of a snapshot: what it holds never changes, and neither does this, wherever it is restored. */
+static inline uint64_t inode_identity(const struct inode *inode)
+{
+	return inode->origin ? inode->origin : inode->creator;
+}
 
 /* Number of data objects of a volume. */
 static inline uint64_t volume_objects(uint64_t size_bytes, uint32_t object_shift)

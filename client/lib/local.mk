@@ -7,6 +7,7 @@ client_lib_libsheepfold_a_SOURCES = \
 	client/lib/attr.c \
 	client/lib/attr.h \
 	client/lib/attr_record.c \
+	client/lib/backup.c \
 	client/lib/backup_format.c \
 	client/lib/backup_format.h \
 	client/lib/call.c \
@@ -46,7 +47,9 @@ client_lib_libsheepfold_a_SOURCES = \
 	client/lib/redundancy.c \
 	client/lib/request.c \
 	client/lib/request.h \
+	client/lib/restore.c \
 	client/lib/snapshot.c \
+	client/lib/snapshot.h \
 	client/lib/status.c \
 	client/lib/task.h \
 	client/lib/trouble.c \
@@ -104,6 +107,7 @@ uninstall-hook:
 
 CLIENT_TESTS = \
 	tests/unit/client_attr_test \
+	tests/unit/client_backup_test \
 	tests/unit/client_health_test \
 	tests/unit/client_inode_test \
 	tests/unit/client_io_test \
@@ -129,6 +133,8 @@ tests_unit_client_io_test_SOURCES = tests/unit/client_io_test.c $(CLIENT_FAKE)
 tests_unit_client_io_test_LDADD = $(CLIENT_TEST_LIBS)
 tests_unit_client_attr_test_SOURCES = tests/unit/client_attr_test.c $(CLIENT_FAKE)
 tests_unit_client_attr_test_LDADD = $(CLIENT_TEST_LIBS)
+tests_unit_client_backup_test_SOURCES = tests/unit/client_backup_test.c $(CLIENT_FAKE)
+tests_unit_client_backup_test_LDADD = $(CLIENT_TEST_LIBS)
 tests_unit_client_lock_test_SOURCES = tests/unit/client_lock_test.c $(CLIENT_FAKE)
 tests_unit_client_lock_test_LDADD = $(CLIENT_TEST_LIBS)
 tests_unit_client_snapshot_test_SOURCES = tests/unit/client_snapshot_test.c $(CLIENT_FAKE)

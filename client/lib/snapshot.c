@@ -10,6 +10,7 @@
 #include "client/lib/family.h"
 #include "client/lib/lock_visit.h"
 #include "client/lib/map_copy.h"
+#include "client/lib/snapshot.h"
 #include "client/lib/volume.h"
 #include "client/lib/volume_delete.h"
 #include "client/lib/volume_dir.h"
@@ -81,9 +82,8 @@ static int not_converting(const struct inode *inode)
 	return 0;
 }
 
-/* A pending inode of that name with the map of `from`. */
-static int inode_derive(struct sf_cluster *cluster, const struct inode *from, const char *name,
-                        uint32_t predecessor, struct inode *ret)
+int inode_derive(struct sf_cluster *cluster, const struct inode *from, const char *name,
+                 uint32_t predecessor, struct inode *ret)
 {
 	struct inode in = {.flags = INODE_PENDING, .family = from->family};
 	int err;
@@ -110,7 +110,7 @@ static void pending_end(struct sf_cluster *cluster, struct inode *inode)
 	(void)inode_write(cluster, inode);
 }
 
-static int snapshot_create(struct sf_cluster *cluster, const char *name, const char *tag)
+int snapshot_create(struct sf_cluster *cluster, const char *name, const char *tag, uint64_t origin)
 {
 	struct inode old, next;
 	uint32_t number;
@@ -131,6 +131,7 @@ static int snapshot_create(struct sf_cluster *cluster, const char *name, const c
 	old.flags |= INODE_SHARED;
 	old.successor = next.info.id;
 	old.info.snapshot_id = number;
+	old.origin = origin;
 	old.changed_s = (uint64_t)time(NULL);
 	snprintf(old.info.tag, sizeof(old.info.tag), "%s", tag);
 	err = inode_write(cluster, &old);
@@ -147,39 +148,52 @@ int sf_snapshot_create(struct sf_cluster *cluster, const char *name, const char 
 	if (!err)
 		err = lock_scope_begin(cluster, name, "snapshot", true, &scope);
 	if (!err)
-		err = snapshot_create(cluster, name, tag);
+		err = snapshot_create(cluster, name, tag, 0);
 	lock_scope_end(&scope);
 	return err;
+}
+
+int volume_replace(struct sf_cluster *cluster, struct inode *old, struct inode *next)
+{
+	int err;
+
+	old->flags |= INODE_DELETING;
+	old->successor = next->info.id;
+	err = inode_write(cluster, old);
+	if (err < 0)
+		return err;
+	pending_end(cluster, next);
+	return volume_delete_finish(cluster, old);
+}
+
+int volume_find_replaced(struct sf_cluster *cluster, const char *name, struct inode *ret)
+{
+	int err = volume_find_alive(cluster, name, ret);
+
+	if (err == 0)
+		return not_converting(ret);
+	ret->info.id = 0;
+	return err == -ENOENT ? 0 : err; /* it was deleted, the snapshot was not */
 }
 
 static int snapshot_rollback(struct sf_cluster *cluster, const char *name, const char *tag)
 {
 	struct inode from, old, next;
 	uint32_t number;
-	bool working;
 	int err = volume_name_prepare(cluster, name, NULL, &number);
 
 	if (!err)
 		err = volume_find_tag(cluster, name, tag, &from);
-	if (err < 0)
-		return err;
-	err = volume_find_alive(cluster, name, &old);
-	working = err == 0;
-	if (working)
-		err = not_converting(&old);
-	else if (err == -ENOENT)
-		err = 0; /* it was deleted, the snapshot was not */
 	if (!err)
-		err = inode_derive(cluster, &from, name, working ? old.info.id : 0, &next);
-	if (!err && working) {
-		old.flags |= INODE_DELETING;
-		old.successor = next.info.id;
-		err = inode_write(cluster, &old);
-	}
+		err = volume_find_replaced(cluster, name, &old);
+	if (!err)
+		err = inode_derive(cluster, &from, name, old.info.id, &next);
 	if (err < 0)
 		return err;
-	pending_end(cluster, &next);
-	return working ? volume_delete_finish(cluster, &old) : 0;
+	if (old.info.id)
+		return volume_replace(cluster, &old, &next);
+	next.flags &= ~(uint32_t)INODE_PENDING;
+	return inode_write(cluster, &next);
 }
 
 int sf_snapshot_rollback(struct sf_cluster *cluster, const char *name, const char *tag)

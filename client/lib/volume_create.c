@@ -28,9 +28,8 @@ static const struct map_pool *pool_like(const struct map *map, uint32_t k, uint3
 	return NULL;
 }
 
-/* Fills redundancy, object shift and pool of info; makes the pool unless there is one like it. */
-static int pool_choose(struct sf_cluster *cluster, const struct sf_volume_options *o,
-                       struct sf_volume_info *info)
+int pool_choose(struct sf_cluster *cluster, const struct sf_volume_options *o,
+                struct sf_volume_info *info)
 {
 	struct map *map = cluster_map_copy(cluster);
 	const struct map_pool *pool = map ? map_find_pool(map, POOL_DATA) : NULL;

@@ -22,6 +22,9 @@ int inode_create(struct sf_cluster *cluster, const struct inode *inode);
 /* Gives the inode an id by its name and creates it. -EEXIST: there is a volume of this name, unless
  * it is to stand beside that. */
 int inode_place(struct sf_cluster *cluster, struct inode *inode, bool beside);
+/* Fills redundancy, object shift and pool of info; makes the pool unless there is one like it. */
+int pool_choose(struct sf_cluster *cluster, const struct sf_volume_options *options,
+                struct sf_volume_info *info);
 /* Deletes one object of the metadata pool; absent is fine. */
 int inode_remove(struct sf_cluster *cluster, uint32_t id, uint32_t part);
 /* Object size of the metadata pool. -ENODEV: not formatted. */
