@@ -3,6 +3,8 @@ client_dog_dog_SOURCES = \
 	client/dog/check.c \
 	client/dog/check.h \
 	client/dog/cluster.c \
+	client/dog/complete.c \
+	client/dog/complete.h \
 	client/dog/dog.h \
 	client/dog/help.c \
 	client/dog/help.h \

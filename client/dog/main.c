@@ -8,6 +8,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "client/dog/complete.h"
 #include "client/dog/dog.h"
 #include "client/dog/help.h"
 #include "client/dog/text.h"
@@ -142,6 +143,8 @@ static int command_find(struct dog *dog, int argc, char **argv, int *ret_skip)
 		printf("Sheepfold dog %s\n", sf_version());
 		return DOG_OK;
 	}
+	if (strcmp(argv[1], "__complete") == 0)
+		return complete_words(nouns, argc - 2, argv + 2);
 	dog->noun = noun_find(argv[1]);
 	if (!dog->noun)
 		return dog_usage("'%s' is no noun of dog; see dog -h", argv[1]);

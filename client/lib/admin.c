@@ -158,6 +158,7 @@ int admin_to_node(struct sf_cluster *cluster, uint64_t node, const Sf__AdminRequ
 {
 	struct map *map = node ? cluster_map_copy(cluster) : NULL;
 	const struct map_node *n = map ? map_find_node(map, node) : NULL;
+	bool formatted = map != NULL; /* else: the one that we are connected to */
 	char addr[ADDR_LEN];
 	struct admin a = {0};
 	int err;
@@ -168,7 +169,7 @@ int admin_to_node(struct sf_cluster *cluster, uint64_t node, const Sf__AdminRequ
 		a.port = n->port;
 	}
 	map_unref(map);
-	if (node && !a.port)
+	if (node && !a.port && formatted)
 		return error_set(-ENOENT, "there is no such node");
 	err = admin_call(cluster, what, &a);
 	free(a.text);
@@ -181,7 +182,11 @@ int sf_node_kill(struct sf_cluster *cluster, uint64_t node)
 {
 	Sf__AdminRequest what = SF__ADMIN_REQUEST__INIT;
 
-	if (!node)
+	struct map *map = cluster_map_copy(cluster);
+	bool known = map && map_find_node(map, node);
+
+	map_unref(map);
+	if (!known)
 		return error_set(-ENOENT, "there is no such node");
 	what.verb = SF__ADMIN_REQUEST__VERB__KILL;
 	return admin_to_node(cluster, node, &what, NULL);
