@@ -35,6 +35,9 @@ struct sf_options {
 	uint32_t timeout_ms; /* how long an operation is retried before it fails; 0: 60000 */
 	uint32_t window;     /* object requests under way at once per operation; 0: default */
 	uint32_t lease_ms;   /* of the write locks taken by it; 0: 10000 */
+	/* The cluster's key (`dog key generate`). NULL: what $SHEEPFOLD_KEY_FILE names; "", or no such
+	 * variable: none. */
+	const char *key_file;
 };
 
 /* Connects to any daemon and fetches the map. A cluster that is not formatted yet can be
@@ -49,6 +52,8 @@ uint64_t sf_retries(const struct sf_cluster *cluster);
  * this thread. */
 const char *sf_error(void);
 const char *sf_version(void);
+/* A new key as a line for a key file. */
+int sf_key_generate(char hex[65]);
 
 /* ---- Volumes
  * ---------------------------------------------------------------------------------- */

@@ -17,6 +17,8 @@
 #include <unistd.h>
 
 #include "lib/base/crc32c.h"
+#include "lib/tls/key.h"
+#include "sheep/address.h"
 #include "sheep/loop/daemon.h"
 #include "sheep/loop/system.h"
 #include "sheep/options.h"
@@ -237,35 +239,22 @@ static int write_pidfile(const char *path, char text[TEXT_LEN])
 	return 0;
 }
 
-/* ---- Addresses ---- */
+/* ---- Key and zone ---- */
 
-static bool is_loopback(const char *addr)
+static int keys_load(struct options *o, struct keys *ret, char text[TEXT_LEN])
 {
-	struct in_addr v4;
-	struct in6_addr v6;
+	char why[512];
 
-	if (inet_pton(AF_INET, addr, &v4) == 1)
-		return ntohl(v4.s_addr) >> 24 == 127;
-	return inet_pton(AF_INET6, addr, &v6) == 1 && IN6_IS_ADDR_LOOPBACK(&v6);
-}
-
-static int check_addresses(struct options *o, char text[TEXT_LEN])
-{
-	unsigned char raw[16];
-
-	if (o->bind_addr && !is_loopback(o->bind_addr)) {
-		snprintf(text, TEXT_LEN,
-		         "-b %.200s: without a key this version listens on loopback addresses only",
-		         o->bind_addr);
-		return -1;
+	if (!o->key_file)
+		o->key_file = getenv("SHEEPFOLD_KEY_FILE");
+	if (!o->key_file || !*o->key_file) {
+		o->key_file = NULL;
+		return 0;
 	}
-	if (!o->my_addr)
-		o->my_addr = o->bind_addr ? o->bind_addr : "127.0.0.1";
-	if (inet_pton(AF_INET, o->my_addr, raw) != 1 && inet_pton(AF_INET6, o->my_addr, raw) != 1) {
-		snprintf(text, TEXT_LEN, "-y %.200s: not a numeric address", o->my_addr);
-		return -1;
-	}
-	return 0;
+	if (keys_read(o->key_file, ret, why) == 0)
+		return 0;
+	snprintf(text, TEXT_LEN, "%s", why);
+	return -1;
 }
 
 /* Nodes of one address share a fate. */
@@ -321,8 +310,9 @@ static int run(struct options *o, int ready)
 	struct daemon_options d = {
 		.version = PACKAGE_VERSION, .log = &log, .set_log_level = set_log_level};
 	struct daemon *daemon;
+	struct keys keys = {0};
 
-	if (check_addresses(o, text) < 0 || make_dir(o->meta_dir, text) < 0 ||
+	if (keys_load(o, &keys, text) < 0 || address_choose(o, text) < 0 || make_dir(o->meta_dir, text) < 0 ||
 	    meta_lock(o->meta_dir, text) < 0 || log_open(o, &out, text) < 0 ||
 	    node_id_get(o->meta_dir, &d.node_id, text) < 0 || choose_disks(o, own, text) < 0)
 		return fail(ready, text);
@@ -332,6 +322,10 @@ static int run(struct options *o, int ready)
 	d.cluster = o->cluster;
 	d.bind_addr = o->bind_addr;
 	d.my_addr = o->my_addr;
+	d.io_addr = o->io_addr;
+	d.io_port = o->io_port ? o->io_port : o->port;
+	d.key_file = o->key_file;
+	d.keys = keys.count ? &keys : NULL;
 	d.port = o->port;
 	d.zone = zone_of(o);
 	d.weight = o->weight;
@@ -340,6 +334,8 @@ static int run(struct options *o, int ready)
 	d.recovery_max = o->recovery_max;
 	d.recovery_interval_ms = o->recovery_interval_ms;
 	raise_limits();
+	if (!keys.count)
+		log_info(&log, "no key (--key FILE): listening on loopback only");
 	if (daemon_create(&d, &daemon, text) < 0 ||
 	    (o->pidfile && write_pidfile(o->pidfile, text) < 0))
 		return fail(ready, text);

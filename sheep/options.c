@@ -18,8 +18,13 @@ static const char help[] =
 	"  -c, --cluster DRIVER    who decides membership: local[:DIR] (default; one machine), or\n"
 	"                          zookeeper:HOST:PORT,...[/CLUSTER][,timeout=MS][,auth-file=FILE]\n"
 	"  -p, --port PORT         port to listen on (7000)\n"
-	"  -b, --bindaddr ADDR     address to listen on (127.0.0.1; only loopback in this version)\n"
-	"  -y, --myaddr ADDR       address told to the others (the one listened on)\n"
+	"      --key FILE          the cluster's key: every connection is encrypted, and made\n"
+	"                          only with it ($SHEEPFOLD_KEY_FILE; `dog key generate`)\n"
+	"  -b, --bindaddr ADDR     address to listen on (all; without a key 127.0.0.1, and\n"
+	"                          loopback addresses only)\n"
+	"  -y, --myaddr ADDR       address told to the others (found out by itself)\n"
+	"  -i, --ioaddr host=ADDR[,port=PORT]  a second network: listened on too, and told to\n"
+	"                          the others instead, so that all data go there\n"
 	"  -z, --zone N            failure zone (default: from the address)\n"
 	"  -g, --gateway           serve clients, store nothing\n"
 	"  -V, --vnodes N          weight of each disk, in GiB (default: its capacity)\n"
@@ -32,8 +37,11 @@ static const char help[] =
 	"  -v, --version           print the version\n"
 	"  -h, --help              print this\n";
 
+enum { OPTION_KEY = 1000 };
+
 static const struct option longs[] = {
 	{"cluster", required_argument, NULL, 'c'},
+	{"key", required_argument, NULL, OPTION_KEY},
 	{"port", required_argument, NULL, 'p'},
 	{"bindaddr", required_argument, NULL, 'b'},
 	{"myaddr", required_argument, NULL, 'y'},
@@ -60,8 +68,6 @@ static const struct option longs[] = {
 static const char *refused(int option)
 {
 	switch (option) {
-	case 'i':
-		return "-i: a second network for data is not available in this version";
 	case 'w':
 		return "-w: there is no object cache; every acknowledged write is on disk";
 	case 'x':
@@ -185,6 +191,25 @@ static bool parse_dirs(char *arg, struct options *o, char text[OPTIONS_TEXT_LEN]
 	return true;
 }
 
+static bool parse_ioaddr(char *arg, struct options *o, char text[OPTIONS_TEXT_LEN])
+{
+	unsigned long long n;
+
+	for (char *save, *part = strtok_r(arg, ",", &save); part; part = strtok_r(NULL, ",", &save)) {
+		if (!strncmp(part, "host=", 5) && part[5]) {
+			o->io_addr = part + 5;
+		} else if (!strncmp(part, "port=", 5) && parse_number(part + 5, 1, 65535, &n)) {
+			o->io_port = n;
+		} else {
+			snprintf(text, OPTIONS_TEXT_LEN, "-i %s: use host=ADDR[,port=PORT]", part);
+			return false;
+		}
+	}
+	if (!o->io_addr)
+		snprintf(text, OPTIONS_TEXT_LEN, "-i: host=ADDR is missing");
+	return o->io_addr != NULL;
+}
+
 static bool parse_one(int option, char *arg, struct options *o, char text[OPTIONS_TEXT_LEN])
 {
 	unsigned long long n;
@@ -203,6 +228,11 @@ static bool parse_one(int option, char *arg, struct options *o, char text[OPTION
 		return true;
 	case 'y':
 		o->my_addr = arg;
+		return true;
+	case 'i':
+		return parse_ioaddr(arg, o, text);
+	case OPTION_KEY:
+		o->key_file = arg;
 		return true;
 	case 'z':
 		if (!parse_number(arg, 0, UINT32_MAX, &n))

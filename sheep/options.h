@@ -16,8 +16,9 @@ struct options {
 	const char *meta_dir;
 	const char *disk_dirs[OPTIONS_MAX_DISKS]; /* those after META_DIR */
 	uint32_t disk_count;
-	const char *cluster, *bind_addr, *my_addr, *pidfile;
-	uint16_t port;
+	const char *cluster, *bind_addr, *my_addr, *pidfile, *key_file;
+	const char *io_addr; /* -i: NULL: none */
+	uint16_t port, io_port; /* io_port 0: as port */
 	bool has_zone;
 	uint32_t zone;
 	uint32_t weight, recovery_max, recovery_interval_ms;

@@ -44,10 +44,11 @@ struct dog_noun {
 	const char *help;
 	const struct dog_verb *verbs; /* up to one without name */
 };
-extern const struct dog_noun dog_cluster, dog_node, dog_vdi, dog_status;
+extern const struct dog_noun dog_cluster, dog_node, dog_vdi, dog_status, dog_key;
 
 struct dog {
 	const char *address; /* NULL: localhost */
+	const char *key_file; /* NULL: as the environment says */
 	uint16_t port;
 	bool raw, verbose, json, elapsed;
 	const struct dog_noun *noun;

@@ -32,6 +32,7 @@ static void common_options(FILE *out)
 	fputs("\nCommon options:\n", out);
 	entry(out, "-a, --address ADDRESS", "a daemon's address (localhost)");
 	entry(out, "-p, --port PORT", "its port (7000)");
+	entry(out, "    --key FILE", "the cluster's key ($SHEEPFOLD_KEY_FILE)");
 	entry(out, "-r, --raw", "no headers, one space between fields, sizes in bytes");
 	entry(out, "-v, --verbose", "say more");
 	entry(out, "-T, --time", "say how long it took");

@@ -10,6 +10,7 @@ client_dog_dog_SOURCES = \
 	client/dog/help.h \
 	client/dog/json.c \
 	client/dog/json.h \
+	client/dog/key.c \
 	client/dog/main.c \
 	client/dog/node.c \
 	client/dog/node_leave.c \

@@ -13,7 +13,7 @@
 #include "client/dog/help.h"
 #include "client/dog/text.h"
 
-static const struct dog_noun *const nouns[] = {&dog_cluster, &dog_node, &dog_vdi, &dog_status,
+static const struct dog_noun *const nouns[] = {&dog_cluster, &dog_node, &dog_vdi, &dog_key, &dog_status,
                                                NULL};
 
 /* Known from Sheepdog and not there yet: said so, rather than "unknown". */
@@ -23,7 +23,7 @@ static const char *const later[] = {
 };
 
 /* Common options in front of the verb's: their values as getopt gives them. */
-enum { OPT_JSON = 1000, OPT_VERB = 2000 };
+enum { OPT_JSON = 1000, OPT_KEY, OPT_VERB = 2000 };
 
 /* ---- What verbs use ---- */
 
@@ -81,7 +81,7 @@ int dog_usage(const char *fmt, ...)
 
 int dog_connect(struct dog *dog)
 {
-	struct sf_options options = {.address = dog->address, .port = dog->port};
+	struct sf_options options = {.address = dog->address, .port = dog->port, .key_file = dog->key_file};
 	int err;
 
 	if (dog->cluster)
@@ -170,7 +170,7 @@ static int command_find(struct dog *dog, int argc, char **argv, int *ret_skip)
 
 /* ---- Options ---- */
 
-enum { COMMON_OPTIONS = 7, LONG_MAX = COMMON_OPTIONS + DOG_OPTIONS_MAX + 1, SHORT_MAX = 64 };
+enum { COMMON_OPTIONS = 8, LONG_MAX = COMMON_OPTIONS + DOG_OPTIONS_MAX + 1, SHORT_MAX = 64 };
 
 static void options_build(const struct dog_verb *verb, char short_options[SHORT_MAX],
                           struct option long_options[LONG_MAX])
@@ -179,7 +179,7 @@ static void options_build(const struct dog_verb *verb, char short_options[SHORT_
 		{"address", required_argument, NULL, 'a'}, {"port", required_argument, NULL, 'p'},
 		{"raw", no_argument, NULL, 'r'},           {"verbose", no_argument, NULL, 'v'},
 		{"help", no_argument, NULL, 'h'},          {"time", no_argument, NULL, 'T'},
-		{"json", no_argument, NULL, OPT_JSON},
+		{"json", no_argument, NULL, OPT_JSON},   {"key", required_argument, NULL, OPT_KEY},
 	};
 	size_t len = (size_t)snprintf(short_options, SHORT_MAX, ":a:p:rvhT");
 	int n = COMMON_OPTIONS;
@@ -232,6 +232,9 @@ static int option_common(struct dog *dog, int c, const char *word)
 		return -1;
 	case OPT_JSON:
 		dog->json = true;
+		return -1;
+	case OPT_KEY:
+		dog->key_file = optarg;
 		return -1;
 	case 'h':
 		help_verb(stdout, dog->noun, dog->verb);

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/random.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <time.h>
 
 #include "client/lib/conn.h"
@@ -225,6 +226,7 @@ static void on_tick(struct ev_loop *loop, ev_timer *watcher, int events)
 	(void)loop, (void)events;
 	while (dispatch_due(c, now))
 		;
+	now = cluster_now_ms(); /* not before what was begun just now */
 	while (check_times(c, now))
 		;
 }
@@ -303,7 +305,55 @@ static void cluster_free(struct sf_cluster *c)
 	if (c->loop)
 		ev_loop_destroy(c->loop);
 	pthread_mutex_destroy(&c->lock);
+	tls_destroy(c->tls);
+	free(c->key_file);
 	free(c);
+}
+
+static struct timespec key_changed(const struct sf_cluster *c)
+{
+	struct stat st;
+
+	return stat(c->key_file, &st) < 0 ? (struct timespec){0} : st.st_mtim;
+}
+
+static int key_load(struct sf_cluster *c, const char *path)
+{
+	struct keys keys;
+	char text[512];
+
+	if (!path)
+		path = getenv("SHEEPFOLD_KEY_FILE");
+	if (!path || !*path)
+		return 0;
+	c->key_file = xstrdup(path);
+	c->key_changed = key_changed(c);
+	if (keys_read(path, &keys, text) < 0)
+		return error_set(-ENOTCONN, "%s", text);
+	c->tls = tls_create(&keys);
+	keys_wipe(&keys);
+	return 0;
+}
+
+void cluster_refresh_key(struct sf_cluster *c)
+{
+	struct timespec changed = c->key_file ? key_changed(c) : (struct timespec){0};
+	struct keys keys;
+	char text[512];
+
+	if (!changed.tv_sec || (changed.tv_sec == c->key_changed.tv_sec && changed.tv_nsec == c->key_changed.tv_nsec) ||
+	    keys_read(c->key_file, &keys, text) < 0)
+		return;
+	tls_destroy(c->tls);
+	c->tls = tls_create(&keys);
+	c->key_changed = changed;
+	keys_wipe(&keys);
+}
+
+int sf_key_generate(char hex[65])
+{
+	static_assert(KEY_HEX_LEN == 64, "the size in sheepfold.h");
+	return key_generate(hex);
 }
 
 static int cluster_start(struct sf_cluster *c)
@@ -338,7 +388,9 @@ int sf_connect(const struct sf_options *options, struct sf_cluster **ret)
 		return error_set(err, "'%s' is no address or known host name", address);
 	}
 	mapcache_set_endpoints(c);
-	err = cluster_start(c);
+	err = key_load(c, o->key_file);
+	if (!err)
+		err = cluster_start(c);
 	if (err < 0) {
 		cluster_free(c);
 		return err;

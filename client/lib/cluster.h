@@ -6,6 +6,7 @@
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <time.h>
 
 #include "client/lib/request.h"
 #include "client/lib/task.h"
@@ -15,6 +16,7 @@
 #include "lib/base/prng.h"
 #include "lib/place/map.h"
 #include "lib/place/place.h"
+#include "lib/tls/tls.h"
 
 /*
  * A cluster handle. Its I/O thread owns everything but `submitted` and `stopping`, which have the
@@ -29,6 +31,9 @@ struct endpoint {
 
 struct sf_cluster {
 	uint32_t timeout_ms, window, lease_ms;
+	struct tls *tls; /* NULL: no key */
+	char *key_file;  /* NULL: no key */
+	struct timespec key_changed; /* when what we have of it was written */
 
 	pthread_t thread;
 	pthread_mutex_t lock;
@@ -83,6 +88,9 @@ void cluster_refresh_map(struct sf_cluster *cluster);
 /* The daemon that serves this PG now, or NULL. */
 const struct map_node *cluster_primary(const struct sf_cluster *cluster, uint32_t pool,
                                        uint32_t pg);
+
+/* Reads the key file again when it has changed: keys are changed while clients run. */
+void cluster_refresh_key(struct sf_cluster *cluster);
 
 /* ---- On other threads ---- */
 

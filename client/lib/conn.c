@@ -78,6 +78,7 @@ void conn_fail(struct conn *conn, const char *why)
 
 	ev_io_stop(conn->cluster->loop, &conn->readable);
 	ev_io_stop(conn->cluster->loop, &conn->writable);
+	tls_stream_destroy(conn->tls);
 	close(conn->fd);
 	list_init(&lost);
 	list_splice(&lost, &conn->sent);
@@ -86,6 +87,7 @@ void conn_fail(struct conn *conn, const char *why)
 	list_remove(&conn->dirty);
 	if (conn->in_payload)
 		msg_fini(&conn->head);
+	free(conn->hello);
 	free(conn->crcs);
 	free(conn->in);
 	free(conn);
@@ -93,14 +95,55 @@ void conn_fail(struct conn *conn, const char *why)
 		request_lost(list_item(it, struct request, link), why);
 }
 
+ssize_t conn_input(struct conn *conn, const struct iovec *iov, int count)
+{
+	return conn->tls ? tls_readv(conn->tls, iov, count) : readv(conn->fd, iov, count);
+}
+
+static ssize_t conn_output(struct conn *conn, struct iovec *iov, int count)
+{
+	struct msghdr mh = {.msg_iov = iov, .msg_iovlen = (size_t)count};
+
+	return conn->tls ? tls_writev(conn->tls, iov, count) : sendmsg(conn->fd, &mh, MSG_NOSIGNAL);
+}
+
+const char *conn_why(const struct conn *conn)
+{
+	return conn->tls && errno == EPROTO ? tls_error(conn->tls) : strerror(errno);
+}
+
+/* The socket tells when it takes more. */
+static void conn_watch_output(struct conn *conn)
+{
+	bool more = conn->state == CONN_READY && !list_empty(&conn->tx);
+
+	if (conn->tls)
+		more = tls_wants_write(conn->tls) || (more && tls_can_write(conn->tls));
+	if (more)
+		ev_io_start(conn->cluster->loop, &conn->writable);
+	else
+		ev_io_stop(conn->cluster->loop, &conn->writable);
+}
+
 /* HELLO is small and the socket fresh: it goes out in one piece or not at all. */
+static const char *conn_send_hello(struct conn *conn)
+{
+	struct iovec iov = {conn->hello, conn->hello_len};
+	ssize_t n = conn_output(conn, &iov, 1);
+
+	if (n < 0 && errno == EAGAIN && conn->tls && !tls_is_open(conn->tls))
+		return NULL; /* the handshake comes first */
+	if (n < 0)
+		return conn_why(conn);
+	free(conn->hello);
+	conn->hello = NULL;
+	return n == (ssize_t)conn->hello_len ? NULL : "the connection broke at once";
+}
+
 static const char *conn_say_hello(struct conn *conn)
 {
 	const struct map *map = conn->cluster->map;
 	struct msg hello;
-	uint8_t *head;
-	uint32_t len;
-	ssize_t n;
 
 	msg_init(&hello, MSG_HELLO);
 	hello.id = ++conn->cluster->next_id;
@@ -108,10 +151,8 @@ static const char *conn_say_hello(struct conn *conn)
 	hello.version_max = PROTOCOL_VERSION_MAX;
 	hello.cluster = map ? map->cluster : 0;
 	hello.epoch = map ? map->epoch : 0;
-	frame_encode(&hello, &head, &len);
-	n = send(conn->fd, head, len, MSG_NOSIGNAL);
-	free(head);
-	return n == (ssize_t)len ? NULL : "the connection broke at once";
+	frame_encode(&hello, &conn->hello, &conn->hello_len);
+	return conn_send_hello(conn);
 }
 
 static void conn_on_connected(struct conn *conn)
@@ -128,11 +169,16 @@ static void conn_on_connected(struct conn *conn)
 	}
 	conn->state = CONN_HELLO;
 	conn->opened_ms = cluster_now_ms();
+	cluster_refresh_key(conn->cluster);
+	if (conn->cluster->tls)
+		conn->tls = tls_connect(conn->cluster->tls, conn->fd);
 	why = conn_say_hello(conn);
-	if (why)
+	if (why) {
 		conn_fail(conn, why);
-	else
-		ev_io_start(conn->cluster->loop, &conn->readable);
+		return;
+	}
+	ev_io_start(conn->cluster->loop, &conn->readable);
+	conn_watch_output(conn);
 }
 
 static void conn_on_writable(struct ev_loop *loop, ev_io *watcher, int events)
@@ -151,9 +197,19 @@ static void conn_on_readable(struct ev_loop *loop, ev_io *watcher, int events)
 	struct conn *conn = watcher->data;
 	const char *why = conn_receive(conn);
 
-	(void)loop, (void)events;
-	if (why)
+	(void)events;
+	if (!why && conn->hello && tls_is_open(conn->tls))
+		why = conn_send_hello(conn);
+	if (why) {
 		conn_fail(conn, why);
+		return;
+	}
+	if (!conn->tls)
+		return;
+	conn_watch_output(conn);
+	/* Of what TLS has read ahead the socket does not tell. */
+	if (tls_has_more(conn->tls))
+		ev_feed_event(loop, watcher, EV_READ);
 }
 
 struct conn *conn_get(struct sf_cluster *cluster, const char *addr, uint16_t port)
@@ -314,24 +370,30 @@ static bool conn_hold_fenced(struct conn *conn)
 void conn_flush(struct conn *conn)
 {
 	struct iovec iov[SEND_IOVS];
-	struct msghdr mh = {.msg_iov = iov};
 	size_t turn = 0, total;
 	int count;
 	ssize_t n;
 
 	list_remove(&conn->dirty);
-	if (conn->state != CONN_READY || !conn_hold_fenced(conn))
+	if (conn->tls && tls_flush(conn->tls) < 0 && errno != EAGAIN) {
+		conn_fail(conn, conn_why(conn));
+		return;
+	}
+	if (conn->state != CONN_READY) {
+		conn_watch_output(conn);
+		return;
+	}
+	if (!conn_hold_fenced(conn))
 		return;
 	while (!list_empty(&conn->tx) && turn < SEND_TURN) {
 		total = conn_gather(conn, iov, &count);
-		mh.msg_iovlen = (size_t)count;
-		n = sendmsg(conn->fd, &mh, MSG_NOSIGNAL);
+		n = conn_output(conn, iov, count);
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0 && errno == EAGAIN)
 			break;
 		if (n < 0) {
-			conn_fail(conn, strerror(errno));
+			conn_fail(conn, conn_why(conn));
 			return;
 		}
 		conn_advance(conn, (size_t)n);
@@ -339,8 +401,5 @@ void conn_flush(struct conn *conn)
 		if ((size_t)n < total)
 			break;
 	}
-	if (list_empty(&conn->tx))
-		ev_io_stop(conn->cluster->loop, &conn->writable);
-	else
-		ev_io_start(conn->cluster->loop, &conn->writable);
+	conn_watch_output(conn);
 }

@@ -5,6 +5,7 @@
 #include <ev.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/uio.h>
 
 #include "client/lib/request.h"
 #include "lib/base/list.h"
@@ -30,6 +31,9 @@ struct conn {
 	char addr[ADDR_LEN];
 	uint16_t port;
 	int fd;
+	struct tls_stream *tls; /* NULL: plain */
+	uint8_t *hello; /* not sent yet: it waits for the handshake */
+	uint32_t hello_len;
 	enum conn_state state;
 	ev_io readable, writable;
 	uint64_t opened_ms, heard_ms;
@@ -55,6 +59,10 @@ void conn_enqueue(struct conn *conn, struct request *req);
 void conn_abandon(struct conn *conn, struct request *req);
 /* Sends what can be sent. May close (and free) the connection. */
 void conn_flush(struct conn *conn);
+/* As readv. */
+ssize_t conn_input(struct conn *conn, const struct iovec *iov, int count);
+/* What errno says of a failed conn_input. */
+const char *conn_why(const struct conn *conn);
 /* Closes and frees; its requests are lost. */
 void conn_fail(struct conn *conn, const char *why);
 /* Time-outs of connect and HELLO. True: it was closed and freed. */

@@ -21,6 +21,8 @@ enum {
 };
 
 #define MALFORMED "the daemon sent something malformed"
+/* Nothing was understood of it yet. */
+#define UNGREETED "the daemon does not answer as one without a key would: give the cluster's key with --key FILE"
 
 /* ---- Whole messages ---- */
 
@@ -134,7 +136,7 @@ static const char *payload_receive(struct conn *conn, ssize_t *ret_asked, ssize_
 	} else {
 		iov[0] = (struct iovec){.iov_base = conn->in, .iov_len = MIN(left, conn->in_cap)};
 	}
-	got = readv(conn->fd, iov, count);
+	got = conn_input(conn, iov, count);
 	*ret_asked = (ssize_t)iov[0].iov_len;
 	*ret_n = got;
 	if (got <= 0)
@@ -207,7 +209,7 @@ static const char *head_take(struct conn *conn, bool *ret_more)
 		return NULL;
 	}
 	if (frame_peek(at, &sizes) < 0)
-		return MALFORMED;
+		return conn->state == CONN_HELLO ? UNGREETED : MALFORMED;
 	need = FRAME_FIXED_LEN + sizes.header_len + 4 * sizes.crc_count;
 	if (have < need) {
 		in_make_room(conn, MAX(need, (uint32_t)IN_MIN));
@@ -245,7 +247,7 @@ static const char *in_consume(struct conn *conn)
 static const char *in_receive(struct conn *conn, ssize_t *ret_asked, ssize_t *ret_n)
 {
 	*ret_asked = conn->in_cap - conn->in_len;
-	*ret_n = recv(conn->fd, conn->in + conn->in_len, (size_t)*ret_asked, 0);
+	*ret_n = conn_input(conn, &(struct iovec){conn->in + conn->in_len, (size_t)*ret_asked}, 1);
 	if (*ret_n > 0)
 		conn->in_len += (uint32_t)*ret_n;
 	return NULL;
@@ -267,11 +269,11 @@ const char *conn_receive(struct conn *conn)
 		if (why)
 			return why;
 		if (n == 0)
-			return "the daemon closed the connection";
+			return conn->state == CONN_HELLO ? UNGREETED : "the daemon closed the connection";
 		if (n < 0 && errno == EAGAIN)
 			return NULL;
 		if (n < 0 && errno != EINTR)
-			return strerror(errno);
+			return conn_why(conn);
 		if (n > 0)
 			turn += n;
 		/* The socket is empty now: asking again would only cost a call. */

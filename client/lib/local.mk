@@ -70,8 +70,9 @@ client_lib_libsheepfold_a_SOURCES = \
 	client/lib/volume_visit.c
 
 # What a program that uses the library links; the client's own rooms before those they stand on.
-CLIENT_ARCHIVES = client/lib/libsheepfold.a lib/place/libplace.a lib/wire/libwire.a lib/base/libbase.a
-CLIENT_SYSTEM_LIBS = $(EV_LIBS) $(PROTOBUF_C_LIBS) $(ISAL_LIBS) -lpthread
+CLIENT_ARCHIVES = client/lib/libsheepfold.a lib/place/libplace.a lib/wire/libwire.a \
+	lib/tls/libtls.a lib/base/libbase.a
+CLIENT_SYSTEM_LIBS = $(OPENSSL_LIBS) $(EV_LIBS) $(PROTOBUF_C_LIBS) $(ISAL_LIBS) -lpthread
 CLIENT_LIBS = $(CLIENT_ARCHIVES) $(CLIENT_SYSTEM_LIBS)
 
 # For programs outside of this tree: the shared library, which shows what sheepfold.h declares and
@@ -88,7 +89,7 @@ EXTRA_DIST += client/lib/libsheepfold.map
 
 # A tree that was built before this was here: its objects cannot go into a shared library.
 $(client_lib_libsheepfold_a_OBJECTS) $(lib_place_libplace_a_OBJECTS) $(lib_wire_libwire_a_OBJECTS) \
-	$(lib_base_libbase_a_OBJECTS): $(srcdir)/client/lib/libsheepfold.map
+	$(lib_tls_libtls_a_OBJECTS) $(lib_base_libbase_a_OBJECTS): $(srcdir)/client/lib/libsheepfold.map
 
 $(CLIENT_SHARED): $(CLIENT_ARCHIVES) client/lib/libsheepfold.map
 	$(AM_V_CCLD)$(CC) $(AM_CFLAGS) $(CFLAGS) $(AM_LDFLAGS) $(LDFLAGS) -shared \

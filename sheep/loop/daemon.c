@@ -12,6 +12,7 @@
 
 #include "lib/base/err.h"
 #include "lib/base/mem.h"
+#include "lib/tls/key.h"
 #include "sheep/core/node.h"
 #include "sheep/loop/completions.h"
 #include "sheep/loop/compute_pool.h"
@@ -57,7 +58,7 @@ struct daemon {
 	ev_timer tick, leave, linger, join;
 	ev_prepare before_wait;
 	ev_idle unsent; /* active while a step's effects await before_wait: keeps the loop from waiting */
-	ev_signal term, intr;
+	ev_signal term, intr, hup;
 };
 
 static void daemon_stop(struct daemon *d, int status, const char *why)
@@ -397,6 +398,26 @@ static void on_signal(struct ev_loop *loop, ev_signal *w, int revents)
 	daemon_step(d, (struct event){.type = EV_STOP});
 }
 
+/* Keys change node by node: first all accept the new one, then it comes first everywhere, then the
+ * old one goes. */
+static void on_hangup(struct ev_loop *loop, ev_signal *w, int revents)
+{
+	struct daemon *d = w->data;
+	struct keys keys;
+	char text[512];
+
+	(void)loop, (void)revents;
+	if (!d->options.keys)
+		return;
+	if (keys_read(d->options.key_file, &keys, text) < 0) {
+		log_error(d->log, "%s; the keys stay as they were", text);
+		return;
+	}
+	net_set_keys(d->net, &keys);
+	log_info(d->log, "%u keys read again; connections made from now on use %s", keys.count, keys.v[0].id);
+	keys_wipe(&keys);
+}
+
 /* ---- Start and end ---- */
 
 static void fill_info(struct daemon *d)
@@ -416,6 +437,9 @@ static int open_net(struct daemon *d, char text[DAEMON_TEXT_LEN])
 	struct net_options no = {
 		.bind_addr = d->options.bind_addr,
 		.port = d->options.port,
+		.io_addr = d->options.io_addr,
+		.io_port = d->options.io_port,
+		.keys = d->options.keys,
 		.node = d->info.id,
 		.pool = d->pool,
 		.log = d->log,
@@ -435,7 +459,7 @@ static int open_net(struct daemon *d, char text[DAEMON_TEXT_LEN])
 	if (rc < 0)
 		snprintf(text, DAEMON_TEXT_LEN, "%s", why);
 	else
-		d->info.port = net_port(d->net);
+		d->info.port = d->options.io_addr ? d->options.io_port : net_port(d->net);
 	return rc;
 }
 
@@ -495,12 +519,14 @@ static void start_watchers(struct daemon *d)
 	ev_prepare_init(&d->before_wait, daemon_before_wait);
 	ev_signal_init(&d->term, on_signal, SIGTERM);
 	ev_signal_init(&d->intr, on_signal, SIGINT);
+	ev_signal_init(&d->hup, on_hangup, SIGHUP);
 	d->tick.data = d->leave.data = d->before_wait.data = d->term.data = d->intr.data = d;
-	d->linger.data = d->join.data = d;
+	d->linger.data = d->join.data = d->hup.data = d;
 	ev_timer_start(d->loop, &d->tick);
 	ev_prepare_start(d->loop, &d->before_wait);
 	ev_signal_start(d->loop, &d->term);
 	ev_signal_start(d->loop, &d->intr);
+	ev_signal_start(d->loop, &d->hup);
 }
 
 /* A start counts as made once the driver has shown us the maps and proved that we are a member. */
@@ -589,6 +615,7 @@ void daemon_destroy(struct daemon *d)
 	/* libev's handlers outlive the loop that they write to. */
 	signal(SIGTERM, SIG_IGN);
 	signal(SIGINT, SIG_IGN);
+	signal(SIGHUP, SIG_IGN);
 	ev_loop_destroy(d->loop);
 	free(d);
 }

@@ -14,6 +14,7 @@
  * threads and the compute pool.
  */
 enum { DAEMON_TEXT_LEN = 768 };
+struct keys;
 
 struct daemon_options {
 	const char *meta_dir;
@@ -22,6 +23,10 @@ struct daemon_options {
 	const char *cluster;   /* of -c: "local", "local:DIR" */
 	const char *bind_addr; /* NULL: loopback */
 	const char *my_addr;   /* told to the others */
+	const char *io_addr;   /* listened on too; NULL: none */
+	uint16_t io_port;      /* and told to the others with it */
+	const char *key_file;  /* read again at SIGHUP */
+	const struct keys *keys; /* what it held; NULL: no key. Copied */
 	uint16_t port;
 	uint32_t zone;
 	uint32_t weight; /* 0: each disk's capacity in GiB */

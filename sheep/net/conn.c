@@ -17,7 +17,10 @@
 #ifndef TCP_RTO_MAX_MS
 #define TCP_RTO_MAX_MS 44
 #endif
-enum { REPEAT_MAX_MS = 1000 }; /* the longest pause between two tries of a packet */
+enum {
+	REPEAT_MAX_MS = 1000, /* the longest pause between two tries of a packet */
+	HANDSHAKE_TELL_MS = 1000,
+};
 
 static void on_readable(struct ev_loop *loop, ev_io *w, int revents)
 {
@@ -36,6 +39,8 @@ static void conn_connected(struct conn *c)
 		return;
 	}
 	c->state = CONN_HELLO;
+	if (c->net->tls)
+		c->tls = tls_connect(c->net->tls, c->fd);
 	conn_start_reading(c);
 	conn_push(c, hello_make(c->net));
 }
@@ -73,6 +78,8 @@ struct conn *conn_create(struct net *net, int fd, enum conn_role role, enum conn
 	ev_io_init(&c->writable, on_writable, fd, EV_WRITE);
 	c->readable.data = c->writable.data = c;
 	net->conn_count++;
+	if (net->tls && state != CONN_CONNECTING)
+		c->tls = tls_accept(net->tls, fd);
 	if (state == CONN_CONNECTING)
 		ev_io_start(net->loop, &c->writable);
 	else
@@ -83,6 +90,44 @@ struct conn *conn_create(struct net *net, int fd, enum conn_role role, enum conn
 void conn_start_reading(struct conn *c)
 {
 	ev_io_start(c->net->loop, &c->readable);
+	/* Of what TLS has read ahead the socket does not tell. */
+	if (c->tls && tls_has_more(c->tls))
+		ev_feed_event(c->net->loop, &c->readable, EV_READ);
+}
+
+ssize_t conn_input(struct conn *c, const struct iovec *iov, int count)
+{
+	return c->tls ? tls_readv(c->tls, iov, count) : readv(c->fd, iov, count);
+}
+
+/* Strangers can fail as often as they like: one line a second tells of all. */
+static void handshake_failed(struct conn *c, const char *why)
+{
+	struct net *net = c->net;
+	uint64_t now = net_now_ms();
+	char line[256];
+
+	if (net->handshake_told_ms && now < net->handshake_told_ms + HANDSHAKE_TELL_MS) {
+		net->handshakes_untold++;
+		conn_close(c, NULL);
+		return;
+	}
+	snprintf(line, sizeof(line), "%s", why);
+	if (net->handshakes_untold)
+		snprintf(line, sizeof(line), "%s (and %u more like it)", why, net->handshakes_untold);
+	net->handshakes_untold = 0;
+	net->handshake_told_ms = now;
+	conn_close(c, line);
+}
+
+void conn_broken(struct conn *c, int err)
+{
+	const char *why = err == EPROTO && c->tls ? tls_error(c->tls) : strerror(err);
+
+	if (c->tls && !tls_is_open(c->tls) && c->role == CONN_STRANGER)
+		handshake_failed(c, why);
+	else
+		conn_close(c, why);
 }
 
 const char *conn_name(const struct conn *c, char name[CONN_NAME_LEN])
@@ -126,6 +171,8 @@ void conn_close(struct conn *c, const char *why)
 	c->state = CONN_DEAD;
 	ev_io_stop(net->loop, &c->readable);
 	ev_io_stop(net->loop, &c->writable);
+	tls_stream_destroy(c->tls);
+	c->tls = NULL;
 	close(c->fd);
 	c->fd = -1;
 	list_remove(&c->dirty);
@@ -176,29 +223,47 @@ static void conn_sent(struct conn *c, uint64_t n)
 		net_defer(c->net);
 }
 
-/* Sends until the socket is full, the queue empty or the budget spent. Returns whether more is left. */
-static bool conn_send(struct conn *c)
+static ssize_t conn_output(struct conn *c, struct iovec *iov, int count)
+{
+	struct msghdr mh = {.msg_iov = iov, .msg_iovlen = (size_t)count};
+
+	if (c->tls)
+		return tls_writev(c->tls, iov, count);
+	return sendmsg(c->fd, &mh, MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
+/* Whether the socket has to tell when it takes more. */
+static bool conn_waits_to_send(const struct conn *c)
+{
+	if (!c->tls)
+		return c->out.bytes > 0;
+	return tls_wants_write(c->tls) || (c->out.bytes > 0 && tls_can_write(c->tls));
+}
+
+/* Sends until the socket is full, the queue empty or the budget spent. */
+static void conn_send(struct conn *c)
 {
 	struct iovec iov[SEND_VECTORS];
-	struct msghdr mh = {.msg_iov = iov};
 	uint64_t budget = SEND_BUDGET;
 	ssize_t n;
+	int count;
 
 	while (c->out.bytes > 0 && budget > 0) {
-		mh.msg_iovlen = (size_t)outq_peek(&c->out, iov, SEND_VECTORS, SEND_LEN);
-		n = sendmsg(c->fd, &mh, MSG_NOSIGNAL | MSG_DONTWAIT);
+		count = outq_peek(&c->out, iov, SEND_VECTORS, SEND_LEN);
+		n = conn_output(c, iov, count);
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
 			break;
 		if (n < 0) {
-			conn_close(c, strerror(errno));
-			return false;
+			conn_broken(c, errno);
+			return;
 		}
 		conn_sent(c, (uint64_t)n);
 		budget -= (uint64_t)n < budget ? (uint64_t)n : budget;
 	}
-	return c->out.bytes > 0;
+	if (c->tls && tls_wants_write(c->tls) && tls_flush(c->tls) < 0 && errno != EAGAIN)
+		conn_broken(c, errno);
 }
 
 void conn_flush(struct conn *c)
@@ -206,13 +271,14 @@ void conn_flush(struct conn *c)
 	list_remove(&c->dirty);
 	if (c->state == CONN_CONNECTING || c->state == CONN_DEAD)
 		return;
-	if (conn_send(c)) {
+	conn_send(c);
+	if (c->state == CONN_DEAD)
+		return;
+	if (conn_waits_to_send(c)) {
 		ev_io_start(c->net->loop, &c->writable);
 		return;
 	}
-	if (c->state == CONN_DEAD)
-		return;
 	ev_io_stop(c->net->loop, &c->writable);
-	if (c->state == CONN_REFUSED)
+	if (c->state == CONN_REFUSED && c->out.bytes == 0)
 		conn_close(c, NULL);
 }

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/uio.h>
-#include <unistd.h>
+
 
 #include "lib/base/err.h"
 #include "lib/base/math.h"
@@ -205,7 +205,7 @@ static ssize_t payload_read(struct conn *c, uint32_t *ret_asked)
 		{.iov_base = payload->data + c->payload_got, .iov_len = left},
 		{.iov_base = ahead, .iov_len = BULK_AHEAD},
 	};
-	ssize_t n = readv(c->fd, iov, 2);
+	ssize_t n = conn_input(c, iov, 2);
 
 	*ret_asked = left + BULK_AHEAD;
 	if (n <= 0)
@@ -229,7 +229,7 @@ static ssize_t long_head_read(struct conn *c, uint32_t *ret_asked)
 	ssize_t n;
 
 	*ret_asked = c->stash_need - c->stash_len;
-	n = read(c->fd, c->stash + c->stash_len, *ret_asked);
+	n = conn_input(c, &(struct iovec){c->stash + c->stash_len, *ret_asked}, 1);
 	if (n <= 0)
 		return n;
 	c->stash_len += (uint32_t)n;
@@ -250,7 +250,7 @@ static ssize_t heads_read(struct conn *c, uint32_t *ret_asked)
 	*ret_asked = SCRATCH_LEN - had;
 	if (c->bulk)
 		*ret_asked = MIN(*ret_asked, MAX((uint32_t)BULK_AHEAD, c->stash_need));
-	n = read(c->fd, scratch + had, *ret_asked);
+	n = conn_input(c, &(struct iovec){scratch + had, *ret_asked}, 1);
 	if (n <= 0)
 		return n;
 	if (had > 0)
@@ -269,7 +269,7 @@ void conn_resume(struct conn *c)
 		conn_start_reading(c);
 }
 
-void conn_read(struct conn *c)
+static void conn_read_some(struct conn *c)
 {
 	uint64_t budget = READ_BUDGET;
 	uint32_t asked;
@@ -282,12 +282,29 @@ void conn_read(struct conn *c)
 		if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
 			return;
 		if (n <= 0) {
-			conn_close(c, n < 0 ? strerror(errno) : NULL);
+			if (n < 0)
+				conn_broken(c, errno);
+			else
+				conn_close(c, NULL);
 			return;
 		}
 		/* A short read emptied the socket; the loop tells when there is more. */
 		if ((uint32_t)n < asked)
 			return;
 		budget -= MIN((uint64_t)n, budget);
+	}
+}
+
+void conn_read(struct conn *c)
+{
+	conn_read_some(c);
+	if (c->state == CONN_DEAD || !c->tls)
+		return;
+	if (ev_is_active(&c->readable) && tls_has_more(c->tls))
+		ev_feed_event(c->net->loop, &c->readable, EV_READ);
+	/* What waited for the handshake, or is part of it. */
+	if (tls_wants_write(c->tls) || (!c->tls_open && tls_is_open(c->tls))) {
+		c->tls_open = tls_is_open(c->tls);
+		conn_flush(c);
 	}
 }

@@ -13,18 +13,18 @@ sheep_net_libnet_a_SOURCES = \
 
 check_PROGRAMS += tests/unit/net_conn_test
 tests_unit_net_conn_test_SOURCES = tests/unit/net_conn_test.c tests/unit/net_world.h
-tests_unit_net_conn_test_LDADD = sheep/net/libnet.a lib/wire/libwire.a lib/base/libbase.a \
+tests_unit_net_conn_test_LDADD = sheep/net/libnet.a lib/wire/libwire.a lib/tls/libtls.a lib/base/libbase.a $(OPENSSL_LIBS) \
 	$(PROTOBUF_C_LIBS) $(ISAL_LIBS) $(EV_LIBS) $(CMOCKA_LIBS)
 TAP_TESTS += tests/unit/net_conn_test
 
 check_PROGRAMS += tests/unit/net_moments_test
 tests_unit_net_moments_test_SOURCES = tests/unit/net_moments_test.c tests/unit/net_rig.h
-tests_unit_net_moments_test_LDADD = sheep/net/libnet.a lib/wire/libwire.a lib/base/libbase.a \
+tests_unit_net_moments_test_LDADD = sheep/net/libnet.a lib/wire/libwire.a lib/tls/libtls.a lib/base/libbase.a $(OPENSSL_LIBS) \
 	$(PROTOBUF_C_LIBS) $(ISAL_LIBS) $(EV_LIBS) $(CMOCKA_LIBS)
 TAP_TESTS += tests/unit/net_moments_test
 
 check_PROGRAMS += tests/unit/net_limits_test
 tests_unit_net_limits_test_SOURCES = tests/unit/net_limits_test.c tests/unit/net_world.h
-tests_unit_net_limits_test_LDADD = sheep/net/libnet.a lib/wire/libwire.a lib/base/libbase.a \
+tests_unit_net_limits_test_LDADD = sheep/net/libnet.a lib/wire/libwire.a lib/tls/libtls.a lib/base/libbase.a $(OPENSSL_LIBS) \
 	$(PROTOBUF_C_LIBS) $(ISAL_LIBS) $(EV_LIBS) $(CMOCKA_LIBS)
 TAP_TESTS += tests/unit/net_limits_test

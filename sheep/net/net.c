@@ -95,6 +95,19 @@ static void resume_waiting(struct net *net)
 	}
 }
 
+static void accept_start(struct net *net)
+{
+	ev_io_start(net->loop, &net->accept);
+	if (net->io_fd >= 0)
+		ev_io_start(net->loop, &net->io_accept);
+}
+
+static void accept_stop(struct net *net)
+{
+	ev_io_stop(net->loop, &net->accept);
+	ev_io_stop(net->loop, &net->io_accept);
+}
+
 static void on_deferred(struct ev_loop *loop, ev_prepare *w, int revents)
 {
 	struct net *net = w->data;
@@ -102,8 +115,7 @@ static void on_deferred(struct ev_loop *loop, ev_prepare *w, int revents)
 	report_lost_peers(net);
 	report_dead(net);
 	resume_waiting(net);
-	if (!ev_is_active(&net->accept))
-		ev_io_start(loop, &net->accept);
+	accept_start(net);
 }
 
 /* Why a connection has had time enough, or NULL. */
@@ -135,8 +147,11 @@ static void on_sweep(struct ev_loop *loop, ev_timer *w, int revents)
 	const char *why;
 
 	net->swept_ms = now;
-	if (!ev_is_active(&net->accept))
-		ev_io_start(loop, &net->accept);
+	accept_start(net);
+	if (net->handshakes_untold && now > net->handshake_told_ms + SWEEP_MAX_MS) {
+		log_info(net->log, "%u more handshakes failed", net->handshakes_untold);
+		net->handshakes_untold = 0;
+	}
 	/* This process was stopped for a while: its peers did not have that time. */
 	if (since > 2 * SWEEP_MAX_MS)
 		return;
@@ -171,10 +186,10 @@ static void on_accept(struct ev_loop *loop, ev_io *w, int revents)
 	int fd;
 
 	for (int i = 0; i < ACCEPT_BATCH; i++) {
-		fd = accept4(net->listen_fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+		fd = accept4(w->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 		if (fd < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)) {
 			log_warn(net->log, "a connection cannot be accepted: %s", strerror(errno));
-			ev_io_stop(loop, &net->accept); /* until the next sweep, or one is closed */
+			accept_stop(net); /* until the next sweep, or one is closed */
 			return;
 		}
 		if (fd < 0)
@@ -197,6 +212,8 @@ static int listen_on(const struct addrinfo *ai)
 	if (fd < 0)
 		return -errno;
 	(void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+	if (ai->ai_family == AF_INET6)
+		(void)setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &(int){0}, sizeof(int));
 	if (bind(fd, ai->ai_addr, ai->ai_addrlen) < 0 || listen(fd, BACKLOG) < 0) {
 		err = -errno;
 		close(fd);
@@ -205,7 +222,7 @@ static int listen_on(const struct addrinfo *ai)
 	return fd;
 }
 
-static int net_listen(struct net *net, const char *addr, uint16_t port, char text[512])
+static int net_listen(const char *addr, uint16_t port, int *ret_fd, uint16_t *ret_port, char text[512])
 {
 	struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICHOST | AI_PASSIVE};
 	struct sockaddr_storage ss;
@@ -226,10 +243,29 @@ static int net_listen(struct net *net, const char *addr, uint16_t port, char tex
 		return fd;
 	}
 	getsockname(fd, (struct sockaddr *)&ss, &len);
-	net->port = ntohs(ss.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&ss)->sin6_port
+	*ret_port = ntohs(ss.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&ss)->sin6_port
 	                                           : ((struct sockaddr_in *)&ss)->sin_port);
-	net->listen_fd = fd;
+	*ret_fd = fd;
 	return 0;
+}
+
+static int listen_all(struct net *net, const struct net_options *o, char text[512])
+{
+	const char *addr = o->bind_addr ? o->bind_addr : "127.0.0.1";
+	int err = net_listen(addr, o->port, &net->listen_fd, &net->port, text);
+	uint16_t port;
+
+	/* A kernel without IPv6. */
+	if (err == -EAFNOSUPPORT && !strcmp(addr, "::"))
+		err = net_listen("0.0.0.0", o->port, &net->listen_fd, &net->port, text);
+	net->io_fd = -1;
+	/* One that listens everywhere listens there too. */
+	if (err || !o->io_addr || (o->io_port == net->port && (!strcmp(addr, "::") || !strcmp(addr, "0.0.0.0"))))
+		return err;
+	err = net_listen(o->io_addr, o->io_port, &net->io_fd, &port, text);
+	if (err)
+		close(net->listen_fd);
+	return err;
 }
 
 /* ---- The room's face --------------------------------------------------------------------------- */
@@ -248,7 +284,7 @@ int net_create(const struct net_options *options, const struct net_callbacks *ca
 	double period;
 	int err;
 
-	err = net_listen(net, options->bind_addr ? options->bind_addr : "127.0.0.1", options->port, text);
+	err = listen_all(net, options, text);
 	if (err) {
 		free(net);
 		return err;
@@ -259,6 +295,7 @@ int net_create(const struct net_options *options, const struct net_callbacks *ca
 	net->loop = options->loop;
 	net->log = options->log;
 	net->pool = options->pool;
+	net->tls = options->keys ? tls_create(options->keys) : NULL;
 	net->node = options->node;
 	net->swept_ms = net_now_ms();
 	list_init(&net->conns);
@@ -271,10 +308,11 @@ int net_create(const struct net_options *options, const struct net_callbacks *ca
 	net->scratch = xmalloc(SCRATCH_LEN);
 	ev_prepare_init(&net->deferred, on_deferred);
 	ev_io_init(&net->accept, on_accept, net->listen_fd, EV_READ);
+	ev_io_init(&net->io_accept, on_accept, net->io_fd, EV_READ);
 	period = sweep_period_ms(&net->limits) / 1000.0;
 	ev_timer_init(&net->sweep, on_sweep, period, period);
-	net->deferred.data = net->accept.data = net->sweep.data = net;
-	ev_io_start(net->loop, &net->accept);
+	net->deferred.data = net->accept.data = net->io_accept.data = net->sweep.data = net;
+	accept_start(net);
 	ev_timer_start(net->loop, &net->sweep);
 	*ret = net;
 	return 0;
@@ -284,9 +322,11 @@ void net_destroy(struct net *net)
 {
 	if (!net)
 		return;
-	ev_io_stop(net->loop, &net->accept);
+	accept_stop(net);
 	ev_timer_stop(net->loop, &net->sweep);
 	close(net->listen_fd);
+	if (net->io_fd >= 0)
+		close(net->io_fd);
 	list_each_safe(it, &net->conns)
 		conn_close(list_item(it, struct conn, all), NULL);
 	list_each_safe(it, &net->dead)
@@ -294,8 +334,15 @@ void net_destroy(struct net *net)
 	ev_clear_pending(net->loop, &net->deferred);
 	peers_fini(net);
 	htab_fini(&net->by_id);
+	tls_destroy(net->tls);
 	free(net->scratch);
 	free(net);
+}
+
+void net_set_keys(struct net *net, const struct keys *keys)
+{
+	tls_destroy(net->tls);
+	net->tls = tls_create(keys);
 }
 
 uint16_t net_port(const struct net *net)

@@ -10,6 +10,7 @@
 #include "lib/wire/msg.h"
 
 struct ev_loop;
+struct keys;
 
 /*
  * Listener, connections, back-pressure. One TCP connection per direction between two nodes:
@@ -46,9 +47,12 @@ struct net_callbacks {
 };
 
 struct net_options {
-	const char *bind_addr; /* NULL: loopback only while there is no key */
+	const char *bind_addr; /* NULL: 127.0.0.1; "::": IPv4 too */
 	uint16_t port;         /* 0: any (tests) */
+	const char *io_addr;   /* a second one to listen on; NULL: none */
+	uint16_t io_port;
 	uint64_t node;         /* this node's id, for HELLO */
+	const struct keys *keys; /* TLS with these on every connection; NULL: none. Copied */
 	struct net_limits limits;
 	struct buf_pool *pool; /* borrowed */
 	const struct log *log;
@@ -59,6 +63,8 @@ struct net_options {
 int net_create(const struct net_options *options, const struct net_callbacks *callbacks, struct net **ret, char text[512]);
 void net_destroy(struct net *net); /* NULL is fine */
 uint16_t net_port(const struct net *net);
+/* For connections made from now on. */
+void net_set_keys(struct net *net, const struct keys *keys);
 /* The cluster and epoch that HELLO tells; call when they change. */
 void net_set_cluster(struct net *net, uint64_t cluster, uint32_t epoch);
 /* Where a peer lives; call for each node of a new map. Connections to another address of it are

@@ -6,6 +6,7 @@
 
 #include "lib/base/htab.h"
 #include "lib/base/list.h"
+#include "lib/tls/tls.h"
 #include "sheep/net/net.h"
 #include "sheep/net/outq.h"
 
@@ -35,12 +36,15 @@ struct net {
 	struct ev_loop *loop;
 	const struct log *log;
 	struct buf_pool *pool;
+	struct tls *tls; /* NULL: no key */
+	uint64_t handshake_told_ms; /* when one that failed was last logged */
+	uint32_t handshakes_untold; /* failed since */
 	uint64_t node, cluster;
 	uint32_t epoch;
 
-	int listen_fd;
+	int listen_fd, io_fd; /* io_fd -1: none */
 	uint16_t port;
-	ev_io accept;
+	ev_io accept, io_accept;
 	ev_timer sweep;      /* time-outs */
 	uint64_t swept_ms;
 	ev_prepare deferred; /* never started: fed when a deferred round is due */
@@ -91,6 +95,8 @@ struct conn {
 	struct peer *peer; /* PEER_IN, PEER_OUT */
 	uint64_t since_ms;
 	ev_io readable, writable;
+	struct tls_stream *tls; /* NULL: plain */
+	bool tls_open; /* its handshake was seen to be through */
 
 	/* In: bytes of a frame whose head is not complete, or the head of a frame whose payload is being received. */
 	uint8_t *stash;
@@ -116,6 +122,10 @@ void conn_destroy(struct conn *c);
 void conn_push(struct conn *c, struct msg *msg);
 void conn_flush(struct conn *c);
 void conn_start_reading(struct conn *c);
+/* As readv. */
+ssize_t conn_input(struct conn *c, const struct iovec *iov, int count);
+/* Input or output failed with this errno. */
+void conn_broken(struct conn *c, int err);
 /* Text like "client 127.0.0.1:4711", for log lines. */
 enum { CONN_NAME_LEN = 96 };
 const char *conn_name(const struct conn *c, char name[CONN_NAME_LEN]);

@@ -19,6 +19,7 @@ CLUSTER_TESTS = \
 	tests/cluster/drill_test \
 	tests/cluster/full_disk_test \
 	tests/cluster/grow_test \
+	tests/cluster/key_test \
 	tests/cluster/kill_test \
 	tests/cluster/leave_test \
 	tests/cluster/power_cut_test \

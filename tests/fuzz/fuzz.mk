@@ -10,9 +10,9 @@ TARGETS = store node frame map stream register object
 SAN = -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 CPPFLAGS = -I. -I$(O) -I$(O)/lib/wire -D_GNU_SOURCE
 CFLAGS = -std=gnu11 -O1 -g -Wall -Wextra -Wno-unused-parameter $(SAN)
-LIBS = -lev -lisal -llmdb -lprotobuf-c -lm
+LIBS = -lev -lisal -llmdb -lprotobuf-c -lssl -lcrypto -lzookeeper_st -lm
 
-ROOMS = lib/base lib/wire lib/place lib/ec sheep/core sheep/store sheep/member sheep/net client/lib
+ROOMS = lib/base lib/wire lib/place lib/ec lib/tls sheep/core sheep/store sheep/member sheep/net client/lib
 PB = $(O)/lib/wire/sheepfold.pb-c
 # What targets share.
 SHARED = frames mem_fs node_rig store_image
@@ -21,11 +21,11 @@ store_USE = sheep/store lib/wire lib/base
 frame_USE = lib/wire lib/base
 map_USE = lib/place lib/wire lib/base
 register_USE = sheep/member lib/place lib/wire lib/base
-object_USE = client/lib lib/ec lib/place lib/wire lib/base
+object_USE = client/lib lib/tls lib/ec lib/place lib/wire lib/base
 node_USE = sheep/core lib/ec lib/place lib/wire lib/base
 # The simulator's disk keeps the store's contract, and is quicker.
 node_OBJECTS = tests/sim/sim_disk tests/sim/disk_pg tests/sim/content
-stream_USE = sheep/net lib/wire lib/base
+stream_USE = sheep/net lib/tls lib/wire lib/base
 # The socket's calls are the target's own.
 stream_LDFLAGS = -Wl,--wrap=read,--wrap=readv,--wrap=sendmsg
 

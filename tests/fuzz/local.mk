@@ -26,7 +26,7 @@ tests_fuzz_node_replay_SOURCES = tests/fuzz/node.c $(fuzz_shared) tests/fuzz/nod
 tests_fuzz_node_replay_LDADD = tests/sim/libsim.a sheep/core/libcore.a lib/ec/libec.a $(fuzz_libs)
 
 tests_fuzz_object_replay_SOURCES = tests/fuzz/object.c $(fuzz_shared)
-tests_fuzz_object_replay_LDADD = client/lib/libsheepfold.a lib/ec/libec.a $(fuzz_libs) $(EV_LIBS)
+tests_fuzz_object_replay_LDADD = client/lib/libsheepfold.a lib/ec/libec.a lib/tls/libtls.a $(fuzz_libs) $(OPENSSL_LIBS) $(EV_LIBS)
 
 tests_fuzz_register_replay_SOURCES = tests/fuzz/register.c $(fuzz_shared)
 tests_fuzz_register_replay_LDADD = sheep/member/libmember.a $(fuzz_libs) $(EV_LIBS)
@@ -37,7 +37,7 @@ tests_fuzz_store_replay_LDADD = sheep/store/libstore.a $(fuzz_libs) $(LMDB_LIBS)
 
 tests_fuzz_stream_replay_SOURCES = tests/fuzz/stream.c $(fuzz_shared) tests/fuzz/frames.c tests/fuzz/frames.h
 tests_fuzz_stream_replay_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=read,--wrap=readv,--wrap=sendmsg
-tests_fuzz_stream_replay_LDADD = sheep/net/libnet.a $(fuzz_libs) $(EV_LIBS)
+tests_fuzz_stream_replay_LDADD = sheep/net/libnet.a lib/tls/libtls.a $(fuzz_libs) $(OPENSSL_LIBS) $(EV_LIBS)
 
 FUZZ_SECONDS = 60
 fuzz:
