@@ -7,203 +7,23 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "lib/base/err.h"
 #include "lib/base/mem.h"
 #include "lib/tls/key.h"
-#include "sheep/core/node.h"
-#include "sheep/loop/completions.h"
-#include "sheep/loop/compute_pool.h"
-#include "sheep/loop/disks.h"
+#include "sheep/loop/daemon_state.h"
 #include "sheep/loop/system.h"
-#include "sheep/member/member.h"
-#include "sheep/net/net.h"
 
 enum {
 	TICK_MS = 50,
 	LEAVE_MS = 3000, /* an orderly leave waits this long for its epoch */
 	LINGER_MS = 200, /* for last answers to reach their clients */
 	JOIN_MS = 10000, /* a start that is no member by then has failed */
-	DISK_ROUNDS = 2, /* of disks without threads, before the reactor looks elsewhere */
 	POOL_BUSY_BYTES = 96 << 20, /* idle payload memory kept while there is work, */
 	POOL_IDLE_BYTES = 16 << 20, /* and after QUIET_TICKS without any */
 	QUIET_TICKS = 40,
 };
-
-struct daemon {
-	struct daemon_options options;
-	const struct log *log;
-	struct ev_loop *loop;
-	struct node_info info;
-	struct buf_pool *pool;
-	struct node *node;
-	struct net *net;
-	const struct member_driver *driver;
-	struct member *member;
-	struct completions completions;
-	struct compute_pool *compute;
-	struct disks *disks;
-	struct effects fx;
-	struct list computed; /* done in place, not yet told to the node */
-	uint32_t adopting;    /* disks that have not answered yet */
-	uint64_t adopting_cluster;
-	int adopt_result;
-	uint32_t quiet_ticks;       /* in a row in which no payload was held */
-	bool joined, stopping;
-	bool announce; /* disks came or went: the live set is to know */
-	int exit_status;
-	char stop_why[DAEMON_TEXT_LEN];
-	ev_timer tick, leave, linger, join;
-	ev_prepare before_wait;
-	ev_idle unsent; /* active while a step's effects await before_wait: keeps the loop from waiting */
-	ev_signal term, intr, hup;
-};
-
-static void daemon_stop(struct daemon *d, int status, const char *why)
-{
-	if (d->stopping)
-		return;
-	log_info(d->log, "stopping: %s", why);
-	system_notify("STOPPING=1", why);
-	d->stopping = true;
-	d->exit_status = status;
-	snprintf(d->stop_why, sizeof(d->stop_why), "%s", why);
-	if (d->joined)
-		ev_timer_start(d->loop, &d->linger);
-	else
-		ev_break(d->loop, EVBREAK_ALL);
-}
-
-/* ---- Effects ---- */
-
-static bool is_object_request(enum msg_type type)
-{
-	return type >= MSG_OBJ_READ && type <= MSG_OBJ_CHECK;
-}
-
-static void effect_reply(struct daemon *d, uint64_t conn, struct msg *msg)
-{
-	/* The lease is checked when an answer leaves, not when its event came. */
-	if (is_object_request(msg->type) && msg->result == RES_OK &&
-	    !node_may_serve(d->node, system_boottime_ms())) {
-		payload_fini(&msg->payload);
-		msg->result = RES_AGAIN;
-	}
-	net_reply_client(d->net, conn, msg);
-}
-
-static void effect_compute(struct daemon *d, struct compute_job *job)
-{
-	if (compute_pool_submit(d->compute, job))
-		return;
-	job->run(job);
-	list_push(&d->computed, &job->link);
-}
-
-static void effect_adopt(struct daemon *d, uint64_t cluster)
-{
-	d->info.cluster = cluster;
-	if (d->adopting) /* formatted again meanwhile: when that one is through */
-		return;
-	d->adopt_result = 0;
-	d->adopting_cluster = cluster;
-	d->adopting = disks_adopt(d->disks, cluster);
-}
-
-static void effect_run(struct daemon *d, struct effect *fx)
-{
-	switch (fx->type) {
-	case EFF_SEND:
-		net_send_peer(d->net, fx->to, fx->msg);
-		break;
-	case EFF_REPLY:
-		effect_reply(d, fx->to, fx->msg);
-		break;
-	case EFF_DISK:
-		disks_add(d->disks, fx->disk_job);
-		break;
-	case EFF_COMPUTE:
-		effect_compute(d, fx->compute_job);
-		break;
-	case EFF_PROPOSE:
-		d->driver->propose(d->member, fx->expected_cluster, fx->expected_epoch, fx->map);
-		map_unref(fx->map);
-		break;
-	case EFF_ADOPT:
-		effect_adopt(d, fx->cluster);
-		break;
-	case EFF_PLUG:
-		disks_plug(d->disks, fx->text, fx->cluster);
-		break;
-	case EFF_UNPLUG:
-		disks_unplug(d->disks, fx->to, &d->info);
-		d->announce = true;
-		break;
-	case EFF_LOG_LEVEL:
-		d->options.set_log_level(d->options.log, fx->status);
-		break;
-	case EFF_EXIT:
-		daemon_stop(d, fx->status, fx->text);
-		break;
-	}
-}
-
-static void daemon_step_once(struct daemon *d, struct event *ev)
-{
-	ev->now_ms = system_boottime_ms();
-	ev->wall_s = time(NULL);
-	d->fx.count = 0;
-	ev_idle_start(d->loop, &d->unsent);
-	node_step(d->node, ev, &d->fx);
-	for (uint32_t i = 0; i < d->fx.count; i++)
-		effect_run(d, &d->fx.v[i]);
-}
-
-static void daemon_step(struct daemon *d, struct event ev)
-{
-	struct list *l;
-
-	daemon_step_once(d, &ev);
-	while ((l = list_pop(&d->computed))) {
-		struct event done = {.type = EV_COMPUTE_DONE,
-		                     .compute_job = list_item(l, struct compute_job, link)};
-		daemon_step_once(d, &done);
-	}
-}
-
-/* What a finished job gives rise to may be for another disk of ours, so this goes on, but not
- * without a look at the sockets and the clock in between. False: there may be more. */
-static bool run_disks(struct daemon *d)
-{
-	struct list finished, *l;
-
-	for (uint32_t round = 0; round < DISK_ROUNDS; round++) {
-		if (!disks_run(d->disks, &finished))
-			return true;
-		while ((l = list_pop(&finished)))
-			daemon_step(d, (struct event){
-					       .type = EV_DISK_DONE,
-					       .disk_job = list_item(l, struct disk_job, link)});
-	}
-	return false;
-}
-
-/* Just before the loop waits: everything this round gave rise to leaves together. What leaves
- * may let in more (a client that was held back), whose steps then find `unsent` started again. */
-static void daemon_before_wait(struct ev_loop *loop, ev_prepare *w, int revents)
-{
-	struct daemon *d = w->data;
-
-	(void)revents;
-	bool all_run = run_disks(d);
-	ev_idle_stop(loop, &d->unsent);
-	if (!all_run)
-		ev_idle_start(loop, &d->unsent);
-	disks_kick(d->disks);
-	net_flush(d->net);
-}
 
 /* ---- Events ---- */
 
@@ -286,7 +106,7 @@ static void on_adopted(struct daemon *d, const struct notice *n)
 	if (--d->adopting)
 		return;
 	if (d->adopt_result == 0 && d->adopting_cluster != d->info.cluster) {
-		effect_adopt(d, d->info.cluster);
+		daemon_adopt(d, d->info.cluster);
 		return;
 	}
 	if (d->adopt_result == 0)
