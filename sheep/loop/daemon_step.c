@@ -136,7 +136,8 @@ static bool run_disks(struct daemon *d)
 	return false;
 }
 
-/* What leaves may let in more (a client that was held back), whose steps then find `unsent` started again. */
+/* What leaves may let in more (a client that was held back), whose steps then find `unsent`
+ * started again. */
 void daemon_before_wait(struct ev_loop *loop, ev_prepare *w, int revents)
 {
 	struct daemon *d = w->data;

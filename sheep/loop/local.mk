@@ -2,7 +2,7 @@
 noinst_LIBRARIES += sheep/loop/libloop.a
 sheep_loop_libloop_a_SOURCES = sheep/loop/completions.c sheep/loop/completions.h \
 	sheep/loop/compute_pool.c sheep/loop/compute_pool.h sheep/loop/daemon.c \
-	sheep/loop/daemon.h sheep/loop/disk_table.c sheep/loop/disk_table.h \
+	sheep/loop/daemon.h sheep/loop/daemon_state.h sheep/loop/daemon_step.c sheep/loop/disk_table.c sheep/loop/disk_table.h \
 	sheep/loop/disk_thread.c sheep/loop/disk_thread.h \
 	sheep/loop/disks.c sheep/loop/disks.h sheep/loop/disks_open.c sheep/loop/disks_open.h \
 	sheep/loop/disks_plug.c \
