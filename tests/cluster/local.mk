@@ -22,6 +22,7 @@ CLUSTER_TESTS = \
 	tests/cluster/key_test \
 	tests/cluster/kill_test \
 	tests/cluster/leave_test \
+	tests/cluster/operations_test \
 	tests/cluster/power_cut_test \
 	tests/cluster/recover_test \
 	tests/cluster/scrub_test \
@@ -31,4 +32,4 @@ dist_check_SCRIPTS += $(CLUSTER_TESTS)
 TAP_TESTS += $(CLUSTER_TESTS)
 EXTRA_DIST += tests/cluster/harness.py \
 	tests/cluster/drill_cluster.py tests/cluster/drill_device.py tests/cluster/drill_faults.py tests/cluster/drill_machine.py \
-	tests/cluster/drill_run.py tests/cluster/tsan.supp
+	tests/cluster/drill_run.py tests/cluster/server_stub.py tests/cluster/tsan.supp
