@@ -16,7 +16,7 @@ struct msg *hello_make(const struct net *net)
 	struct msg *m = msg_create(MSG_HELLO);
 
 	m->version_min = PROTOCOL_VERSION_MIN;
-	m->version_max = PROTOCOL_VERSION_MAX;
+	m->version_max = net->version_max;
 	m->cluster = net->cluster;
 	m->node = net->node;
 	m->epoch = net->epoch;
@@ -44,12 +44,12 @@ static void hello_refuse(struct conn *c, const struct msg *hello, const char *wh
 static bool hello_check(struct conn *c, const struct msg *hello, char why[256])
 {
 	const struct net_callbacks *cb = &c->net->callbacks;
-	uint32_t highest = MIN((uint32_t)PROTOCOL_VERSION_MAX, hello->version_max);
+	uint32_t highest = MIN(c->net->version_max, hello->version_max);
 
 	if (highest < MAX((uint32_t)PROTOCOL_VERSION_MIN, hello->version_min)) {
 		snprintf(why, 256, "it speaks protocol versions %u to %u, this daemon %u to %u",
 		         hello->version_min, hello->version_max, PROTOCOL_VERSION_MIN,
-		         PROTOCOL_VERSION_MAX);
+		         c->net->version_max);
 		return false;
 	}
 	c->version = highest;

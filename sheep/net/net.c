@@ -15,6 +15,7 @@
 
 #include "lib/base/math.h"
 #include "lib/base/mem.h"
+#include "lib/wire/codec.h"
 #include "sheep/net/net_state.h"
 
 enum {
@@ -277,6 +278,15 @@ static uint32_t sweep_period_ms(const struct net_limits *l)
 	return MIN(MAX(shortest / 4, (uint32_t)SWEEP_MIN_MS), (uint32_t)SWEEP_MAX_MS);
 }
 
+/* For tests: a daemon of a later version, that still speaks this one. */
+static uint32_t version_max(void)
+{
+	const char *pretended = getenv("SHEEPFOLD_TEST_PROTOCOL");
+	unsigned long version = pretended ? strtoul(pretended, NULL, 10) : 0;
+
+	return version > PROTOCOL_VERSION_MAX && version < 1000 ? (uint32_t)version : PROTOCOL_VERSION_MAX;
+}
+
 int net_create(const struct net_options *options, const struct net_callbacks *callbacks,
                struct net **ret, char text[512])
 {
@@ -297,6 +307,7 @@ int net_create(const struct net_options *options, const struct net_callbacks *ca
 	net->pool = options->pool;
 	net->tls = options->keys ? tls_create(options->keys) : NULL;
 	net->node = options->node;
+	net->version_max = version_max();
 	net->swept_ms = net_now_ms();
 	list_init(&net->conns);
 	list_init(&net->dirty);

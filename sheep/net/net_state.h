@@ -41,6 +41,7 @@ struct net {
 	uint32_t handshakes_untold; /* failed since */
 	uint64_t node, cluster;
 	uint32_t epoch;
+	uint32_t version_max; /* of the protocol */
 
 	int listen_fd, io_fd; /* io_fd -1: none */
 	uint16_t port;

@@ -23,6 +23,9 @@ CLUSTER_TESTS = \
 	tests/cluster/kill_test \
 	tests/cluster/leave_test \
 	tests/cluster/operations_test \
+	tests/cluster/member_local_test \
+	tests/cluster/member_zookeeper_test \
+	tests/cluster/member_zookeeper3_test \
 	tests/cluster/power_cut_test \
 	tests/cluster/recover_test \
 	tests/cluster/scrub_test \
@@ -31,5 +34,6 @@ CLUSTER_TESTS = \
 dist_check_SCRIPTS += $(CLUSTER_TESTS)
 TAP_TESTS += $(CLUSTER_TESTS)
 EXTRA_DIST += tests/cluster/harness.py \
+	tests/cluster/member_engine.py tests/cluster/member_net.py tests/cluster/member_scenarios.py \
 	tests/cluster/drill_cluster.py tests/cluster/drill_device.py tests/cluster/drill_faults.py tests/cluster/drill_machine.py \
 	tests/cluster/drill_run.py tests/cluster/server_stub.py tests/cluster/tsan.supp

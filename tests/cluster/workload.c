@@ -5,6 +5,7 @@
  * checked against a model of what the volume may hold (model.h). At the end the whole volume is read and checked.
  *
  * Driven over stdin, one word a line: "stats" prints the counts now; "stop" (or end of file) ends the work.
+ * "reset" too, and the longest waits count from now;
  * "pause" waits until nothing is in flight and prints the counts; "go" resumes. Each answer is one line of JSON.
  * Exit code: 0 all was right, 1 something read was wrong, 2 an operation failed (it counts as "maybe"; -e allows any
  * failure, -f those for want of space).
@@ -288,6 +289,10 @@ static void command(struct work *w, const char *word)
 		w->paused = false;
 		clock_gettime(CLOCK_MONOTONIC, &w->last_done);
 		w->longest_s = 0;
+		print_stats(w);
+	} else if (strcmp(word, "reset") == 0) {
+		clock_gettime(CLOCK_MONOTONIC, &w->last_done);
+		w->longest_s = w->longest_op_s = 0;
 		print_stats(w);
 	} else {
 		print_stats(w);

@@ -1,0 +1,178 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What decides membership in tests/cluster/member_*: one class per driver.
+
+An engine is started once for all scenarios of a test program; clusters take different names in it.
+"""
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import time
+
+from harness import SLOW, Failed, check, die_with_parent, free_ports, fresh_dir, wait_until
+from member_net import SERVICE, Net
+
+JAR = '/usr/share/java/zookeeper.jar'
+
+
+class Engine:
+    """The interface, and what most have in common."""
+    name = '?'
+    lease_s = 1.0     # after which a node that is cut off serves nothing
+    absence_s = 5.0   # after which a silent node has left the live set for certain
+    cuts = True       # a node can be cut off from the engine
+    servers = 0       # of its own, beside the daemons
+
+    def __init__(self):
+        self.dir = fresh_dir()
+        self.net = Net()
+
+    def start(self):
+        pass
+
+    def stop(self):
+        self.net.close()
+        subprocess.run(['rm', '-rf', self.dir], check=False)
+
+    def option(self, node, cluster):
+        """What -c gets."""
+        raise NotImplementedError
+
+    def kill_leader(self):
+        """-9 to the server that leads; it starts again at once when there is no other."""
+
+    def power_off(self):
+        """All servers die with the machines."""
+
+    def power_on(self):
+        pass
+
+    def wrong_option(self):
+        """A -c that cannot work, and a word of the message it gets."""
+        return self.name + ':', ''
+
+    def cut_off(self, nodes):
+        """What the bridge's filters do not do already."""
+
+    def heal(self):
+        pass
+
+
+class Local(Engine):
+    name = 'local'
+    cuts = False
+
+    def option(self, node, cluster):
+        path = os.path.join(self.dir, cluster)
+        os.makedirs(path, exist_ok=True)
+        return 'local:' + path
+
+
+class ZooKeeper(Engine):
+    """One server, or an ensemble, from Debian's package, at the bridge's service address."""
+    name = 'zookeeper'
+    servers = 1
+    timeout_ms = 1500 * SLOW
+
+    def __init__(self):
+        super().__init__()
+        self.lease_s = min(self.timeout_ms / 2000, 1.0)
+        self.absence_s = self.timeout_ms / 1000 + 1.0
+        self.ports = free_ports(3 * self.servers)
+        self.processes = [None] * self.servers
+
+    def host(self):
+        return self.net.address(SERVICE)
+
+    def client_port(self, i):
+        return self.ports + 3 * i
+
+    def option(self, node, cluster):
+        hosts = ','.join('%s:%d' % (self.host(), self.client_port(i)) for i in range(self.servers))
+        return 'zookeeper:%s/%s,timeout=%d' % (hosts, cluster, self.timeout_ms)
+
+    def wrong_option(self):
+        return 'zookeeper:no-such-host.invalid:2181', 'no-such-host.invalid'
+
+    def write_config(self, i):
+        place = os.path.join(self.dir, 'zk%d' % i)
+        os.makedirs(os.path.join(place, 'data'), exist_ok=True)
+        lines = ['tickTime=200', 'initLimit=25', 'syncLimit=10', 'minSessionTimeout=400', 'admin.enableServer=false',
+                 '4lw.commands.whitelist=*', 'maxClientCnxns=0', 'dataDir=%s/data' % place,
+                 'clientPort=%d' % self.client_port(i), 'clientPortAddress=' + self.host()]
+        if self.servers > 1:
+            lines += ['server.%d=%s:%d:%d' % (j + 1, self.host(), self.ports + 3 * j + 1, self.ports + 3 * j + 2)
+                      for j in range(self.servers)]
+            with open(os.path.join(place, 'data', 'myid'), 'w') as f:
+                f.write('%d\n' % (i + 1))
+        with open(os.path.join(place, 'zoo.cfg'), 'w') as f:
+            f.write('\n'.join(lines) + '\n')
+        return place
+
+    def start_server(self, i):
+        place = self.write_config(i)
+        with open(os.path.join(place, 'log'), 'ab') as log:
+            self.processes[i] = subprocess.Popen(
+                ['java', '-Xmx256m', '-XX:+UseSerialGC', '-XX:TieredStopAtLevel=1', '-cp', place + ':' + JAR,
+                 'org.apache.zookeeper.server.quorum.QuorumPeerMain', os.path.join(place, 'zoo.cfg')],
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=place, preexec_fn=die_with_parent)
+
+    def ask(self, i, word='srvr'):
+        """A four-letter word of ZooKeeper; '' when it does not answer."""
+        with contextlib.suppress(OSError), socket.create_connection((self.host(), self.client_port(i)), 1) as s:
+            s.settimeout(1)
+            s.sendall(word.encode())
+            parts = []
+            while part := s.recv(4096):
+                parts.append(part)
+            return b''.join(parts).decode(errors='replace')
+        return ''
+
+    def serving(self):
+        return [i for i in range(self.servers) if 'Mode:' in self.ask(i)]
+
+    def start(self):
+        check(os.path.exists(JAR), 'zookeeper is not installed; see tools/install-deps')
+        self.power_on()
+
+    def power_on(self):
+        for i in range(self.servers):
+            self.start_server(i)
+        self.wait_serving(self.servers)
+
+    def wait_serving(self, count):
+        wait_until(lambda: len(self.serving()) >= count, 30, '%d ZooKeeper servers' % count)
+
+    def kill_server(self, i):
+        self.processes[i].send_signal(signal.SIGKILL)
+        self.processes[i].wait()
+
+    def power_off(self):
+        for i in range(self.servers):
+            if self.processes[i] and self.processes[i].poll() is None:
+                self.kill_server(i)
+
+    def kill_leader(self):
+        if self.servers == 1:
+            self.kill_server(0)
+            self.start_server(0)
+            return
+        leaders = [i for i in range(self.servers) if 'Mode: leader' in self.ask(i)]
+        check(len(leaders) == 1, 'one ZooKeeper server leads')
+        self.kill_server(leaders[0])
+        self.dead = leaders[0]
+
+    def heal_leader(self):
+        if self.servers > 1:
+            self.start_server(self.dead)
+        self.wait_serving(self.servers)
+
+    def stop(self):
+        self.power_off()
+        super().stop()
+
+
+class ZooKeeper3(ZooKeeper):
+    name = 'zookeeper3'
+    servers = 3
