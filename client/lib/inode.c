@@ -113,8 +113,8 @@ int inode_decode(const uint8_t bytes[INODE_HEADER_LEN], struct inode *ret)
 	i->parent_id = get32(bytes + 64);
 	i->snapshot_id = get32(bytes + 68);
 	in.creator = get64(bytes + 72);
-	memcpy(i->name, bytes + OFF_NAME, sizeof(i->name));
-	memcpy(i->tag, bytes + OFF_TAG, sizeof(i->tag));
+	strcpy(i->name, (const char *)bytes + OFF_NAME); /* it ends in its field, as just seen */
+	strcpy(i->tag, (const char *)bytes + OFF_TAG);
 	in.predecessor = get32(bytes + OFF_REST) & VOLUME_ID_MASK;
 	in.successor = get32(bytes + OFF_REST + 4) & VOLUME_ID_MASK;
 	in.family = get64(bytes + OFF_REST + 8);
