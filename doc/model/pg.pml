@@ -252,7 +252,7 @@ inline peer_at_once()
 
 /* ---- Peering: resolve.c ---- */
 
-/* Some heard slot of epoch q lacks the version, or has not accepted it since. */
+/* Some heard slot of epoch q lacks the version, or has not accepted it since; since 0: q wrote it. */
 inline epoch_lacks(q, ver, since)
 {
 	lacks = false; j = 0;
@@ -262,7 +262,7 @@ inline epoch_lacks(q, ver, since)
 		:: has(live[q] & heard, j) && born[j] <= q && holds(j, ver) ->
 			lacks = lacks || (stood_of(j, ver) < since && bug != NO_STOOD)
 		:: has(live[q] & heard, j) && born[j] <= q && !holds(j, ver) ->
-			lacks = lacks || activated[j] >= version_epoch(ver)
+			lacks = lacks || since > 0 || activated[j] >= version_epoch(ver)
 		:: else
 		fi;
 		j++

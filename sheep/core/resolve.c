@@ -124,9 +124,10 @@ static uint32_t member_stood(const struct found *f, uint32_t member, uint64_t ve
 }
 
 /*
- * Who can testify that a version was never acknowledged? A slot that had recorded the activation of the
- * interval that wrote it, and so was asked to hold all that was written: not one whose disk is older
- * than that.
+ * Who can testify that a version was never acknowledged? In the interval that wrote it a slot that had
+ * recorded its activation, and so was asked to hold all that was written: not one whose disk is older
+ * than that. In a later one any that lacks it: either it knew of the version's epoch, or it has not even
+ * recorded the later one, which then never was active.
  */
 struct doubt {
 	const struct found *f;
@@ -147,7 +148,8 @@ static bool interval_excluded(struct node *node, struct pg *pg, const struct int
 		if (!mb || !mb->answered)
 			continue;
 		uint32_t stood = member_stood(doubt->f, mb - pg->members, doubt->version);
-		if (stood < iv->epoch && (stood || mb->info.activated >= written))
+		if (stood < iv->epoch &&
+		    (stood || iv->epoch > written || mb->info.activated >= written))
 			return true;
 	}
 	return false;

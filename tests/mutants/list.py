@@ -92,6 +92,15 @@ MUTANTS = [
     Mutant('unverified_version', 'shards that are decoded together have one version',
            C + 'plan.c', 'if (io->result != RES_OK || (version && io->version != version))',
            'if (io->result != RES_OK)'),
+    # ---- Disks that have forgotten, and what is lost
+    Mutant('absent_read', 'one slot alone is not believed that there is no such object',
+           C + 'read.c', 'absent_confirm(node, op, read_confirmed);', 'read_confirmed(node, op);', 'absent_test'),
+    Mutant('absent_written', 'nor when the object is written',
+           C + 'object.c', 'absent_confirm(node, op, object_stat_absent);', 'object_stat_absent(node, op);',
+           'absent_test'),
+    Mutant('lost_forgotten', 'a lost object is lost until what replaces it has succeeded',
+           C + 'trouble.c', '\to->version = m->version;\n', '\to->version = m->version;\n\tmissing_free(node, m);\n',
+           'absent_test'),
     # ---- What a disk promises (sheep/core/disk_job.h)
     Mutant('old_dropped_at_prepare', 'the old version is kept until the new one is committed',
            'tests/sim/disk_pg.c', '\tlog_add(pg, &e);\n\t*ret_version = req->version;',

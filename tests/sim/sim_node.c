@@ -123,9 +123,10 @@ bool sim_node_defer(struct world *w, uint32_t index, world_run *run, void *arg,
 
 /* ---- Effects ---- */
 
-/* Nobody waits for it: the answer to a question of ours. */
+/* Nobody waits for it: the answer to a question of ours. (Tests look at the last result.) */
 static void operator_hears(struct world *w, struct msg *msg)
 {
+	w->operator_result = msg->result;
 	if (msg->type == MSG_STATUS)
 		cover_status(w, msg);
 	msg_destroy(msg);

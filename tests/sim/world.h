@@ -77,6 +77,7 @@ struct world {
 	uint64_t trace_hash;
 	bool trace;
 	bool failed;
+	uint32_t operator_result; /* of the last answer to the operator (sim_hands.c) */
 	char failure[512];
 
 	struct sim_profile profile;
