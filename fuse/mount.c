@@ -103,7 +103,7 @@ static void ready_run(struct job *job)
 	free(r);
 }
 
-void mount_ready(struct mount *m)
+static void mount_ready(struct mount *m)
 {
 	struct ready_job *r = memory_zeroed(sizeof(*r));
 
@@ -134,6 +134,10 @@ static bool request_take(struct mount *m, struct fuse_buf *buf)
 		return false;
 	}
 	fuse_session_process_buf(m->session, buf);
+	if (m->greeted && !m->serving && !fuse_session_exited(m->session)) {
+		m->serving = true;
+		mount_ready(m);
+	}
 	return true;
 }
 
@@ -332,6 +336,11 @@ int mount_serve(const struct options *options, struct fuse_args *fuse, int ready
 		loop(m, signal_fd);
 		mount_drain(m);
 		fuse_session_unmount(m->session);
+		if (!m->serving) {
+			fprintf(stderr, "sheepfs: cannot mount on %s: %s\n", options->mountpoint,
+			        fuse_reason());
+			err = -EIO;
+		}
 	}
 	mount_fini(m);
 	close(signal_fd);

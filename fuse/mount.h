@@ -61,6 +61,8 @@ struct mount {
 	/* The loop's. */
 	TAILQ_HEAD(gather_list, op) gathers; /* least recently touched first */
 	unsigned gather_count;
+	bool greeted; /* by the kernel */
+	bool serving; /* and it took the answer */
 	bool leaving;
 
 	int wake_fd;  /* wakes the loop */
@@ -73,8 +75,6 @@ int mount_serve(const struct options *options, struct fuse_args *fuse, int ready
 
 /* Lets the loop look whether it should end. */
 void mount_wake(struct mount *m);
-/* The kernel has greeted: the mount can be used. */
-void mount_ready(struct mount *m);
 uint64_t mount_now_ms(void);
 /* To where whoever runs it looks. */
 void mount_log(const struct mount *m, const char *format, ...)

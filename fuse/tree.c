@@ -361,15 +361,15 @@ static void tree_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fus
 static void tree_init(void *userdata, struct fuse_conn_info *conn)
 {
 	/* Requests are kept in memory of our own, and several are under way at once. */
-	conn->want &=
-		~(unsigned)(FUSE_CAP_SPLICE_READ | FUSE_CAP_SPLICE_WRITE | FUSE_CAP_SPLICE_MOVE |
-	                    FUSE_CAP_WRITEBACK_CACHE | FUSE_CAP_AUTO_INVAL_DATA);
+	conn->want &= ~(unsigned)(FUSE_CAP_SPLICE_READ | FUSE_CAP_SPLICE_WRITE |
+	                          FUSE_CAP_SPLICE_MOVE | FUSE_CAP_WRITEBACK_CACHE |
+	                          FUSE_CAP_AUTO_INVAL_DATA | FUSE_CAP_ATOMIC_O_TRUNC);
 	conn->want |= conn->capable & (FUSE_CAP_ASYNC_READ | FUSE_CAP_ASYNC_DIO |
 	                               FUSE_CAP_PARALLEL_DIROPS | FUSE_CAP_EXPLICIT_INVAL_DATA);
 	conn->max_write = REQUEST_MAX;
 	conn->max_background = 128;
 	conn->congestion_threshold = 112;
-	mount_ready(userdata);
+	((struct mount *)userdata)->greeted = true;
 }
 
 const struct fuse_lowlevel_ops tree_ops = {

@@ -5,6 +5,13 @@ tests_cluster_workload_SOURCES = \
 	tests/cluster/workload.c
 tests_cluster_workload_LDADD = $(CLIENT_LIBS)
 
+check_PROGRAMS += tests/cluster/file_load
+tests_cluster_file_load_SOURCES = \
+	tests/cluster/file_load.c \
+	tests/cluster/model.c \
+	tests/cluster/model.h
+tests_cluster_file_load_LDADD = lib/base/libbase.a -lpthread
+
 # Preloaded into daemons, so without the sanitizers of the rest.
 check_PROGRAMS += tests/cluster/faulty_disk.so
 tests_cluster_faulty_disk_so_SOURCES = tests/cluster/faulty_disk.c tests/cluster/faulty_disk.h
