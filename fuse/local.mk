@@ -25,3 +25,4 @@ fuse_sheepfs_SOURCES = \
 	fuse/worker.h
 fuse_sheepfs_CFLAGS = $(AM_CFLAGS) $(FUSE3_CFLAGS)
 fuse_sheepfs_LDADD = $(CLIENT_LIBS) $(FUSE3_LIBS)
+dist_man_MANS += man/sheepfs.8

@@ -26,6 +26,7 @@ CLUSTER_TESTS = \
 	tests/cluster/drill_test \
 	tests/cluster/full_disk_test \
 	tests/cluster/grow_test \
+	tests/cluster/installed_test \
 	tests/cluster/key_test \
 	tests/cluster/kill_test \
 	tests/cluster/leave_test \
@@ -34,8 +35,11 @@ CLUSTER_TESTS = \
 	tests/cluster/member_zookeeper_test \
 	tests/cluster/member_zookeeper3_test \
 	tests/cluster/power_cut_test \
+	tests/cluster/readme_test \
 	tests/cluster/recover_test \
 	tests/cluster/scrub_test \
+	tests/cluster/sheepfs_io_test \
+	tests/cluster/sheepfs_test \
 	tests/cluster/stopped_test \
 	tests/cluster/strangers_test
 dist_check_SCRIPTS += $(CLUSTER_TESTS)
@@ -43,4 +47,4 @@ TAP_TESTS += $(CLUSTER_TESTS)
 EXTRA_DIST += tests/cluster/harness.py \
 	tests/cluster/member_engine.py tests/cluster/member_net.py tests/cluster/member_scenarios.py \
 	tests/cluster/drill_cluster.py tests/cluster/drill_device.py tests/cluster/drill_faults.py tests/cluster/drill_machine.py \
-	tests/cluster/drill_run.py tests/cluster/server_stub.py tests/cluster/tsan.supp
+	tests/cluster/drill_run.py tests/cluster/mounted.py tests/cluster/server_stub.py tests/cluster/tsan.supp
