@@ -367,6 +367,19 @@ static bool conn_hold_fenced(struct conn *conn)
 	return true;
 }
 
+/* The same for what TLS took and the socket did not yet: it counts as sent, and must not go out either. */
+static bool conn_hold_sealed(struct conn *conn)
+{
+	if (!conn->tls || !tls_wants_write(conn->tls))
+		return true;
+	list_each (it, &conn->sent)
+		if (request_is_fenced(list_item(it, struct request, link))) {
+			conn_fail(conn, "a volume's lock was not renewed in time");
+			return false;
+		}
+	return true;
+}
+
 void conn_flush(struct conn *conn)
 {
 	struct iovec iov[SEND_IOVS];
@@ -375,6 +388,8 @@ void conn_flush(struct conn *conn)
 	ssize_t n;
 
 	list_remove(&conn->dirty);
+	if (!conn_hold_sealed(conn))
+		return;
 	if (conn->tls && tls_flush(conn->tls) < 0 && errno != EAGAIN) {
 		conn_fail(conn, conn_why(conn));
 		return;
