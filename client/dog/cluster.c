@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "client/dog/check.h"
+#include "client/dog/cluster_snapshot.h"
 #include "client/dog/dog.h"
 #include "client/dog/json.h"
 #include "client/dog/node_view.h"
@@ -342,6 +343,13 @@ static const struct dog_verb verbs[] = {
          {{'f', "force", NULL, "with force: do not ask before disks are given up"}}},
 	{"reweight", "", "the disks' weights follow their capacities again", 0, 0, cluster_reweight, {{0}}},
 	{"check", "", "verify and repair every volume", 0, 0, cluster_check, {{0}}},
+	{"snapshot",
+         "save TAG DIR | list DIR | show TAG DIR | load TAG DIR",
+         "all volumes into a directory of this machine, each content once; and back",
+         2,
+         3,
+         cluster_snapshot,
+         {{0}}},
 	{"scrub",
          "[status|start]",
          "how far the verification of all data is, what it found; start one now",

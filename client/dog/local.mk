@@ -3,6 +3,10 @@ client_dog_dog_SOURCES = \
 	client/dog/check.c \
 	client/dog/check.h \
 	client/dog/cluster.c \
+	client/dog/cluster_snapshot.c \
+	client/dog/cluster_snapshot.h \
+	client/dog/farm.c \
+	client/dog/farm.h \
 	client/dog/complete.c \
 	client/dog/complete.h \
 	client/dog/dog.h \

@@ -18,7 +18,7 @@ static const struct dog_noun *const nouns[] = {&dog_cluster, &dog_node, &dog_vdi
 
 /* Known from Sheepdog and not there yet: said so, rather than "unknown". */
 static const char *const later[] = {
-	"cluster snapshot", "cluster alter-copy", "vdi track",
+	"cluster alter-copy", "vdi track",
 	"vdi alter-copy",   NULL,
 };
 

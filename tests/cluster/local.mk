@@ -24,6 +24,7 @@ CLUSTER_TESTS = \
 	tests/cluster/command_line_test \
 	tests/cluster/damage_test \
 	tests/cluster/drill_test \
+	tests/cluster/farm_test \
 	tests/cluster/full_disk_test \
 	tests/cluster/grow_test \
 	tests/cluster/installed_test \
