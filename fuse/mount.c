@@ -188,12 +188,9 @@ static int mount_connect(struct mount *m)
 		.address = o->address,
 		.port = o->port,
 		.timeout_ms = o->io_timeout_s * 1000,
+		.key_file = o->key,
 	};
 
-	if (o->key) {
-		fprintf(stderr, "sheepfs: this version knows no --key\n");
-		return -EINVAL;
-	}
 	if (sf_connect(&options, &m->cluster) < 0) {
 		fprintf(stderr, "sheepfs: %s\n", sf_error());
 		return -ENOTCONN;

@@ -22,7 +22,7 @@ static const char help[] =
 	"\n"
 	"  -a, --address ADDRESS   a daemon of the cluster (localhost)\n"
 	"  -p, --port PORT         its port (7000)\n"
-	"      --key FILE          the cluster's key\n"
+	"      --key FILE          the cluster's key ($SHEEPFOLD_KEY_FILE)\n"
 	"  -f, --foreground        stay in the foreground\n"
 	"  -n, --nocache           keep nothing here: a write is durable when it returns, a read asks\n"
 	"                          the cluster\n"
@@ -116,7 +116,11 @@ static int option_take(struct options *o, int c, const char *word, struct fuse_a
 		o->port = (uint16_t)n;
 		return OPTIONS_GO_ON;
 	case OPT_KEY:
-		o->key = optarg;
+		/* The working directory changes later. */
+		free(o->key);
+		o->key = realpath(optarg, NULL);
+		if (!o->key)
+			o->key = memory_text(optarg);
 		return OPTIONS_GO_ON;
 	case 'f':
 		o->foreground = true;
@@ -202,5 +206,6 @@ int options_parse(struct options *o, int argc, char **argv, struct fuse_args *fu
 
 void options_fini(struct options *o)
 {
+	free(o->key);
 	free(o->mountpoint);
 }

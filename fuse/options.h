@@ -11,7 +11,7 @@ struct fuse_args;
 struct options {
 	const char *address; /* NULL: localhost */
 	uint16_t port;
-	const char *key; /* file; NULL: none */
+	char *key; /* its file, absolute; NULL: none */
 	bool foreground;
 	bool no_cache; /* nothing is kept here: neither pages nor writes */
 	bool all;      /* shows every volume, not only those that were asked for */
