@@ -118,9 +118,17 @@ static int check(const char *option, const char *addr, bool may_be_any, const st
 	return 0;
 }
 
+/* One address has one text everywhere: in the map, in logs, and for whoever compares. */
+static const char *canonical(const char *addr, char ret[INET6_ADDRSTRLEN])
+{
+	struct in6_addr v6;
+
+	return inet_pton(AF_INET6, addr, &v6) == 1 ? inet_ntop(AF_INET6, &v6, ret, INET6_ADDRSTRLEN) : addr;
+}
+
 int address_choose(struct options *o, char text[OPTIONS_TEXT_LEN])
 {
-	static char found[INET6_ADDRSTRLEN];
+	static char found[INET6_ADDRSTRLEN], text_of[INET6_ADDRSTRLEN];
 	char host[256];
 
 	if (check("-b", o->bind_addr, true, o, text) < 0 || check("-y", o->my_addr, false, o, text) < 0 ||
@@ -142,6 +150,7 @@ int address_choose(struct options *o, char text[OPTIONS_TEXT_LEN])
 		else
 			o->my_addr = "127.0.0.1";
 	}
+	o->my_addr = canonical(o->my_addr, text_of);
 	if (!o->bind_addr)
 		o->bind_addr = o->key_file ? "::" : is_loopback(o->my_addr) && !o->io_addr ? o->my_addr : "127.0.0.1";
 	return 0;

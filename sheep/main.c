@@ -261,12 +261,14 @@ static int keys_load(struct options *o, struct keys *ret, char text[TEXT_LEN])
 static uint32_t zone_of(const struct options *o)
 {
 	struct in_addr v4;
+	struct in6_addr v6 = {0};
 
 	if (o->has_zone)
 		return o->zone;
 	if (inet_pton(AF_INET, o->my_addr, &v4) == 1)
 		return ntohl(v4.s_addr);
-	return crc32c(0, o->my_addr, strlen(o->my_addr));
+	inet_pton(AF_INET6, o->my_addr, &v6);
+	return crc32c(0, &v6, sizeof(v6));
 }
 
 /* ---- */
