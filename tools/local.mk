@@ -6,3 +6,4 @@ tools_bench_load_SOURCES = tools/bench_data.c tools/bench_data.h tools/bench_loa
 tools_bench_load_LDADD = $(CLIENT_LIBS)
 tools_bench_limits_SOURCES = tools/bench_limits.c
 tools_bench_limits_LDADD = $(ISAL_LIBS)
+EXTRA_DIST += tools/bench_fuse.py
