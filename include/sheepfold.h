@@ -254,6 +254,23 @@ int sf_volume_locate(struct sf_cluster *cluster, const char *name, uint64_t inde
                      struct sf_object_location *ret);
 int sf_snapshot_locate(struct sf_cluster *cluster, const char *name, const char *tag,
                        uint64_t index, struct sf_object_location *ret);
+/* Where it was in each epoch that changed that, oldest first: placement and who was up; `present`
+ * and `version` of the shards are not known. */
+typedef void (*sf_track)(void *arg, uint32_t epoch, uint64_t time_s,
+                         const struct sf_object_location *location);
+int sf_object_track(struct sf_cluster *cluster, const char *name, const char *tag, uint64_t index,
+                    sf_track track, void *arg);
+
+/* The allocated data objects of a volume, by index; *ret is malloc'ed. tag NULL: the working
+ * volume. */
+struct sf_map_entry {
+	uint64_t index;
+	uint32_t owner; /* id of the volume that the object belongs to */
+};
+int sf_volume_map(struct sf_cluster *cluster, const char *name, const char *tag,
+                  struct sf_map_entry **ret, size_t *ret_count);
+/* All that the inode says: lines "key: value", malloc'ed. For people who look for an error. */
+int sf_inode_dump(struct sf_cluster *cluster, const char *name, const char *tag, char **ret);
 
 /* ---- Cluster
  * ---------------------------------------------------------------------------------- */

@@ -40,6 +40,7 @@ client_dog_dog_SOURCES = \
 	client/dog/vdi_io.c \
 	client/dog/vdi_io.h \
 	client/dog/vdi_lock.c \
+	client/dog/vdi_object.c \
 	client/dog/vdi_snapshot.c \
 	client/dog/vdi_tree.c
 client_dog_dog_LDADD = $(CLIENT_LIBS) $(JANSSON_LIBS)

@@ -18,8 +18,7 @@ static const struct dog_noun *const nouns[] = {&dog_cluster, &dog_node, &dog_vdi
 
 /* Known from Sheepdog and not there yet: said so, rather than "unknown". */
 static const char *const later[] = {
-	"cluster alter-copy", "vdi track",
-	"vdi alter-copy",   NULL,
+	"cluster alter-copy", "vdi alter-copy", NULL,
 };
 
 /* Common options in front of the verb's: their values as getopt gives them. */

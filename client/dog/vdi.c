@@ -255,58 +255,6 @@ static int vdi_check(struct dog *dog, int argc, char **argv)
 	return code;
 }
 
-static void location_print(const struct dog *dog, const char *name,
-                           const struct sf_object_location *l)
-{
-	char address[TEXT_ADDR_LEN];
-
-	if (!dog->raw) {
-		printf("Object %016llx of %s, pool %u, placement group %u%s\n",
-		       (unsigned long long)l->oid, name, l->pool, l->pg,
-		       l->exists ? "" : ": it does not exist");
-		printf("Shard  Host:Port            Disk              Version           State\n");
-	}
-	for (uint32_t i = 0; i < l->shard_count; i++) {
-		const struct sf_shard_location *s = &l->shards[i];
-		const char *state = !s->node     ? "no disk"
-		                    : !s->up     ? "down"
-		                    : s->present ? i == l->primary ? "primary" : "present"
-		                                 : "absent";
-
-		printf(dog->raw ? "%u %s %016llx %llx %s\n" : "%5u  %-20s %016llx  %-16llx  %s\n",
-		       s->shard, s->node ? text_address(s->address, s->port, address) : "-",
-		       (unsigned long long)s->disk, (unsigned long long)s->version, state);
-	}
-}
-
-static int vdi_object(struct dog *dog, int argc, char **argv)
-{
-	const char *index_text = option_get(dog, "index"), *tag = option_get(dog, "snapshot");
-	struct sf_object_location location;
-	uint64_t index = ~0ull;
-	int code, err;
-
-	if (strcmp(argv[0], "map") == 0 || strcmp(argv[0], "dump-inode") == 0)
-		return dog_usage("dog vdi object %s: not available in this version", argv[0]);
-	if (strcmp(argv[0], "location") != 0)
-		return dog_usage("dog vdi object takes location");
-	if (index_text && text_parse_number(index_text, UINT32_MAX, &index) < 0)
-		return dog_usage("'%.40s' is no number of an object", index_text);
-	code = vdi_name_check(argv[1]);
-	if (!code)
-		code = dog_connect(dog);
-	if (code)
-		return code;
-	err = sf_snapshot_locate(dog->cluster, argv[1], tag, index, &location);
-	if (err < 0)
-		return vdi_tag_fail(err, "locate an object of", argv[1], tag);
-	if (dog->json)
-		code = json_print(json_location(&location));
-	else
-		location_print(dog, argv[1], &location);
-	return code ? code : location.exists ? DOG_OK : DOG_MISSING;
-}
-
 static const struct dog_verb verbs[] = {
 	{"create",
          "NAME SIZE",
@@ -369,11 +317,19 @@ static const struct dog_verb verbs[] = {
          {{'e', "exist", NULL, "only tell, repair nothing"},
           {'s', "snapshot", "TAG", "a snapshot, by tag or number"}}},
 	{"object",
-         "location NAME",
-         "which disks hold an object",
+         "location | map | dump-inode NAME",
+         "which disks hold an object; which volume each object belongs to; what the inode says",
          2,
          2,
          vdi_object,
+         {{'i', "index", "NUMBER", "the volume's data object of this number (the inode)"},
+          {'s', "snapshot", "TAG", "a snapshot, by tag or number"}}},
+	{"track",
+         "NAME",
+         "where an object was in each epoch that changed that",
+         1,
+         1,
+         vdi_track,
          {{'i', "index", "NUMBER", "the volume's data object of this number (the inode)"},
           {'s', "snapshot", "TAG", "a snapshot, by tag or number"}}},
 	{"backup",

@@ -27,6 +27,9 @@ int vdi_restore(struct dog *dog, int argc, char **argv);
 int vdi_tree(struct dog *dog, int argc, char **argv);
 int vdi_graph(struct dog *dog, int argc, char **argv);
 
+/* vdi_object.c */
+int vdi_object(struct dog *dog, int argc, char **argv);
+int vdi_track(struct dog *dog, int argc, char **argv);
 /* vdi_attr.c */
 int vdi_setattr(struct dog *dog, int argc, char **argv);
 int vdi_getattr(struct dog *dog, int argc, char **argv);

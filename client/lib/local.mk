@@ -40,6 +40,7 @@ client_lib_libsheepfold_a_SOURCES = \
 	client/lib/map_copy.c \
 	client/lib/map_copy.h \
 	client/lib/map_view.c \
+	client/lib/map_view.h \
 	client/lib/mapcache.c \
 	client/lib/mapcache.h \
 	client/lib/meta_object.c \
@@ -67,6 +68,7 @@ client_lib_libsheepfold_a_SOURCES = \
 	client/lib/volume_dir.h \
 	client/lib/volume_find.c \
 	client/lib/volume_list.c \
+	client/lib/volume_locate.c \
 	client/lib/volume_visit.c
 
 # What a program that uses the library links; the client's own rooms before those they stand on.

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "client/lib/map_view.h"
 #include "client/lib/call.h"
 #include "client/lib/cluster.h"
 #include "client/lib/error.h"
@@ -111,8 +112,7 @@ static struct sf_map *view_create(const struct map *map, bool formatted)
 	return view;
 }
 
-/* type: MSG_GET_MAP or MSG_NODES. */
-static int map_ask(struct sf_cluster *cluster, enum msg_type type, uint32_t epoch, struct map **ret)
+int map_ask(struct sf_cluster *cluster, enum msg_type type, uint32_t epoch, struct map **ret)
 {
 	struct request req;
 	int err;
