@@ -197,6 +197,7 @@ static void a_lost_object_stays_lost_until_it_is_replaced(void **state)
 	disks_fill(&r, false);
 	assert_int_equal(ask(&r, MSG_OBJ_WRITE, 0, 1 << 20), RES_OK);
 	assert_int_equal(ask(&r, MSG_OBJ_READ, 0, 4096), RES_OK);
+	world_run_until(r.w, r.w->now_us + SIM_SECOND); /* until it is committed everywhere */
 	for (uint32_t slot = 0; slot < 2; slot++) {
 		rig_shard_bytes(&r, slot, r.before[slot]);
 		for (uint32_t i = 0; i < r.part; i++)
