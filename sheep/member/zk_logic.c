@@ -359,3 +359,8 @@ bool zk_logic_is_connected(const struct zk_logic *l)
 {
 	return l->connected;
 }
+
+bool zk_logic_is_stuck(const struct zk_logic *l, uint64_t now_ms)
+{
+	return l->connected && l->renewing && now_ms > l->renew_sent_ms + l->timeout_ms;
+}

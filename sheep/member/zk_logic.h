@@ -112,5 +112,7 @@ void zk_logic_update(struct zk_logic *l, const struct node_info *self);
 void zk_logic_leave(struct zk_logic *l);
 
 bool zk_logic_is_connected(const struct zk_logic *l);
+/* An answer is due for so long that the connection should be given up: who pings may still not serve. */
+bool zk_logic_is_stuck(const struct zk_logic *l, uint64_t now_ms);
 
 #endif

@@ -233,13 +233,14 @@ static void map_answer(struct zk_logic *l, const struct zk_answer *a)
 	if (zk_unusual(l, a, "reading the map"))
 		return;
 	if (r->state == FETCH_EXISTS) {
-		if (a->result == ZK_OK)
+		if (a->result == ZK_OK || r->fired)
 			zk_register_fetch(l);
 		else
 			armed(l);
 	} else if (a->result == ZK_NO_NODE) {
 		/* No watch is left by a read of what is missing. */
 		r->state = FETCH_EXISTS;
+		r->fired = false;
 		zk_ask(l, KIND_MAP, 0, ZK_EXISTS_WATCH, NULL, 0, "/maps/map.%08x", r->seq + 1);
 	} else {
 		err = map_take(l, a->data, a->len);
@@ -252,6 +253,8 @@ void zk_register_watch(struct zk_logic *l)
 {
 	if (l->reg.state == FETCH_ARMED)
 		zk_register_fetch(l);
+	else
+		l->reg.fired = true;
 }
 
 /* ---- Proposing --------------------------------------------------------------------------------- */
@@ -276,6 +279,7 @@ static void proposal_send(struct zk_logic *l)
 		return;
 	}
 	p->state = PROPOSE_CREATE;
+	p->sent = true;
 	zk_ask(l, KIND_PROPOSE, 0, ZK_CREATE, p->znode, p->znode_len, "/maps/map.%08x", p->seq);
 }
 
@@ -335,8 +339,13 @@ void zk_logic_propose(struct zk_logic *l, uint64_t expected_cluster, uint32_t ex
 
 	if (!l->active)
 		return; /* it left, or failed: nothing of it may win any more */
-	assert(p->state == PROPOSE_NONE);
 	l->config.ops.wake(l->config.ops.arg);
+	/* Who waited in vain may have asked again. What was sent may win still: the new one is not even tried. */
+	if (p->sent) {
+		p->refused = true;
+		return;
+	}
+	proposal_fini(p);
 	if (!r->complete || r->cluster != expected_cluster || r->epoch != expected_epoch) {
 		proposal_over(l, -SF_EAGAIN);
 		return;
@@ -360,7 +369,11 @@ void zk_register_run(struct zk_logic *l)
 	const struct member_callbacks *cb = &l->config.callbacks;
 	struct zk_proposal *p = &l->proposal;
 
-	if (p->state == PROPOSE_OVER) {
+	if (p->refused) {
+		p->refused = false;
+		cb->proposed(cb->arg, -SF_EAGAIN);
+	}
+	if (l->active && p->state == PROPOSE_OVER) {
 		int result = p->result;
 
 		proposal_fini(p);

@@ -159,7 +159,6 @@ static int host_resolve(const char *name, uint16_t port, char *ret, size_t *at, 
 
 int zk_spec_resolve(const struct zk_spec *s, char ret[ZK_ADDRESSES_LEN], char text[512])
 {
-	uint32_t count = 1;
 	size_t at = 0;
 	int err = 0;
 
@@ -168,10 +167,5 @@ int zk_spec_resolve(const struct zk_spec *s, char ret[ZK_ADDRESSES_LEN], char te
 		err = host_resolve(s->hosts[i].name, s->hosts[i].port, ret, &at, text);
 	if (err)
 		return err;
-	for (const char *c = ret; *c; c++)
-		count += *c == ',';
-	/* The library may go two servers on after one failure (ZOOKEEPER-2466): an odd number of them meets all. */
-	if (count % 2 == 0)
-		err = host_resolve(s->hosts[0].name, s->hosts[0].port, ret, &at, text);
-	return at ? err : refuse(text, "-c zookeeper: %.200s has no address", s->hosts[0].name);
+	return at ? 0 : refuse(text, "-c zookeeper: %.200s has no address", s->hosts[0].name);
 }

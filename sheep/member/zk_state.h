@@ -30,6 +30,7 @@ enum fetch_state {
 
 struct zk_register {
 	enum fetch_state state;
+	bool fired;           /* a watch, before the answer that says it is there */
 	bool complete;        /* once: the history before the last format is known and left out */
 	uint32_t seq;         /* of the last map read */
 	uint64_t cluster;     /* of that map */
@@ -61,6 +62,8 @@ struct zk_proposal {
 	uint8_t *body; /* in parts, when it is too big */
 	size_t body_len;
 	uint32_t parts, parts_done;
+	bool sent;    /* map.SEQ: it may win */
+	bool refused; /* another proposal while this one was under way: to be told */
 	int result;
 };
 

@@ -18,9 +18,12 @@
  * Membership by ZooKeeper (-c zookeeper:...): drives zk_logic.c with the single-threaded libzookeeper in the reactor.
  *
  * The library's own session events come late (what is queued when a connection breaks is told only on the next one), so the
- * state is looked at after every call instead. Sessions are opened and closed outside the library's callbacks.
+ * state is looked at after every call instead. And its own search for another server passes servers by (ZOOKEEPER-2466): three
+ * of five daemons once found none of two living servers for 40 s. So a handle knows one server and serves for one connection;
+ * when that is lost, or is not made in time, it is closed, and the next server gets another handle with the same session.
+ * Handles are opened and closed outside the library's callbacks.
  */
-enum { TICK_MS = 50, REOPEN_MS = 200 };
+enum { TICK_MS = 50, PAUSE_MS = 50, ATTEMPT_MIN_MS = 250, ATTEMPT_MAX_MS = 2000, ADDRESSES_MAX = 64 };
 
 struct member {
 	struct member_callbacks callbacks;
@@ -32,9 +35,11 @@ struct member {
 	bool joined;
 	bool over;   /* the logic has failed: nothing of it may stay in the live set */
 	bool broken; /* the handle: to be closed, another opened */
-	bool told_servers;
-	int64_t session;
-	uint64_t reopen_ms;
+	bool told_timeout;
+	char *addresses[ADDRESSES_MAX]; /* "ADDRESS:PORT" of each server */
+	uint32_t address_count, next;
+	clientid_t session; /* client_id 0: none */
+	uint64_t opened_ms, seed;
 	ev_io io;
 	ev_timer due, tick;
 	ev_prepare soon; /* never started: fed */
@@ -213,45 +218,37 @@ static void handle_close(struct member *m)
 	zookeeper_close(zh);
 }
 
-static int handle_open(struct member *m, char text[512])
+/* Of the servers' names; those already known stay when a name server fails. */
+static int addresses_find(struct member *m, char text[512])
 {
-	char addresses[ZK_ADDRESSES_LEN];
-	int err = zk_spec_resolve(&m->spec, addresses, text);
+	char list[ZK_ADDRESSES_LEN], *save;
+	int err = zk_spec_resolve(&m->spec, list, text);
 
 	if (err)
 		return err;
-	m->session = 0;
-	m->zh = zookeeper_init2(addresses, on_session, (int)m->spec.timeout_ms, NULL, m, ZOO_NO_LOG_CLIENTENV,
-	                        on_library_log);
+	while (m->address_count)
+		free(m->addresses[--m->address_count]);
+	for (char *one = strtok_r(list, ",", &save); one && m->address_count < ADDRESSES_MAX; one = strtok_r(NULL, ",", &save))
+		m->addresses[m->address_count++] = xstrdup(one);
+	/* Not all daemons at the same server. */
+	m->next = (uint32_t)(m->seed % m->address_count);
+	return 0;
+}
+
+static void handle_open(struct member *m)
+{
+	const char *server = m->addresses[m->next++ % m->address_count];
+
+	m->opened_ms = now_ms();
+	m->zh = zookeeper_init2(server, on_session, (int)m->spec.timeout_ms, m->session.client_id ? &m->session : NULL, m,
+	                        ZOO_NO_LOG_CLIENTENV, on_library_log);
 	if (!m->zh) {
-		err = -errno;
-		snprintf(text, 512, "-c zookeeper: %.200s: %s", addresses, strerror(-err));
-		return err ? err : -EINVAL;
+		log_warn(m->log, "ZooKeeper: %s: %s", server, strerror(errno));
+		return;
 	}
 	zoo_set_servers_resolution_delay(m->zh, -1);
 	if (m->spec.auth[0])
 		zoo_add_auth(m->zh, "digest", m->spec.auth, (int)strlen(m->spec.auth), on_auth, m);
-	return 0;
-}
-
-static void handle_reopen(struct member *m)
-{
-	char text[512];
-	int err;
-
-	zk_logic_expired(m->logic, now_ms()); /* first: answers that closing gives are for nobody */
-	handle_close(m);
-	m->broken = false;
-	if (now_ms() < m->reopen_ms) { /* not too often */
-		m->broken = true;
-		return;
-	}
-	m->reopen_ms = now_ms() + REOPEN_MS;
-	err = handle_open(m, text);
-	if (err) {
-		log_warn(m->log, "%s", text);
-		m->broken = true;
-	}
 }
 
 /* ---- Driving it -------------------------------------------------------------------------------- */
@@ -259,19 +256,24 @@ static void handle_reopen(struct member *m)
 static void connected(struct member *m)
 {
 	const clientid_t *id = zoo_client_id(m->zh);
-	bool new_session = id->client_id != m->session;
+	bool new_session = id->client_id != m->session.client_id;
 	const char *server = zoo_get_current_server(m->zh);
 	uint32_t timeout_ms = (uint32_t)zoo_recv_timeout(m->zh);
 
-	m->session = id->client_id;
+	m->session = *id;
 	log_info(m->log, "ZooKeeper: connected to %s, session %llx%s, timeout %u ms", server ? server : "?",
-	         (unsigned long long)m->session, new_session ? " (new)" : "", timeout_ms);
-	if (new_session && timeout_ms > m->spec.timeout_ms && !m->told_servers) {
-		m->told_servers = true;
+	         (unsigned long long)m->session.client_id, new_session ? " (new)" : "", timeout_ms);
+	if (new_session && timeout_ms > m->spec.timeout_ms && !m->told_timeout) {
+		m->told_timeout = true;
 		log_warn(m->log, "ZooKeeper's least session timeout is %u ms, not the %u asked for (its minSessionTimeout)",
 		         timeout_ms, m->spec.timeout_ms);
 	}
 	zk_logic_connected(m->logic, now_ms(), new_session, timeout_ms);
+}
+
+static uint64_t attempt_ms(const struct member *m)
+{
+	return MIN(MAX(m->spec.timeout_ms / 4, (uint32_t)ATTEMPT_MIN_MS), (uint32_t)ATTEMPT_MAX_MS);
 }
 
 static void state_look(struct member *m)
@@ -281,14 +283,35 @@ static void state_look(struct member *m)
 	if (state == ZOO_AUTH_FAILED_STATE) {
 		zk_logic_denied(m->logic);
 		m->broken = true;
+	} else if (state == ZOO_EXPIRED_SESSION_STATE) {
+		m->session = (clientid_t){0};
+		zk_logic_expired(m->logic, now_ms());
+		m->broken = true;
 	} else if (is_unrecoverable(m->zh)) {
 		m->broken = true;
 	} else if (state == ZOO_CONNECTED_STATE && !zk_logic_is_connected(m->logic)) {
 		connected(m);
 	} else if (state != ZOO_CONNECTED_STATE && zk_logic_is_connected(m->logic)) {
 		log_warn(m->log, "ZooKeeper: connection lost; looking for another server");
-		zk_logic_disconnected(m->logic, now_ms());
+		m->broken = true;
+	} else if (zk_logic_is_stuck(m->logic, now_ms())) {
+		log_warn(m->log, "ZooKeeper: the server does not answer; looking for another");
+		m->broken = true;
+	} else if (state != ZOO_CONNECTED_STATE && now_ms() > m->opened_ms + attempt_ms(m)) {
+		m->broken = true;
 	}
+}
+
+/* The next server, if this one has failed; not too often. */
+static void handle_mind(struct member *m)
+{
+	if (m->broken) {
+		zk_logic_disconnected(m->logic, now_ms()); /* first: answers that closing gives are for nobody */
+		handle_close(m);
+		m->broken = false;
+	}
+	if (!m->zh && now_ms() >= m->opened_ms + PAUSE_MS)
+		handle_open(m);
 }
 
 /* What the library waits for now. */
@@ -300,6 +323,7 @@ static void interest_take(struct member *m)
 	double wait_s = (double)tv.tv_sec + (double)tv.tv_usec / 1e6;
 
 	ev_io_stop(m->loop, &m->io);
+	m->broken |= rc != ZOK && rc != ZNOTHING;
 	if (rc == ZOK && fd >= 0 && interest) {
 		/* Set anew each time: it may be another socket of the same number. */
 		ev_io_set(&m->io, fd, (interest & ZOOKEEPER_READ ? EV_READ : 0) | (interest & ZOOKEEPER_WRITE ? EV_WRITE : 0));
@@ -324,12 +348,13 @@ static void turn(struct member *m)
 		handle_close(m);
 		return;
 	}
-	if (m->broken)
-		handle_reopen(m);
+	handle_mind(m);
 	if (m->zh) {
 		interest_take(m);
 		state_look(m);
 	}
+	if (m->broken)
+		handle_mind(m);
 }
 
 static void on_io(struct ev_loop *loop, ev_io *w, int revents)
@@ -408,7 +433,8 @@ static void member_leave(struct member *m)
 	ev_timer_stop(m->loop, &m->due);
 	ev_timer_stop(m->loop, &m->tick);
 	ev_clear_pending(m->loop, &m->soon);
-	handle_close(m); /* ends the session: the announcement goes at once */
+	/* Ends the session, if it is connected: the announcement goes at once. */
+	handle_close(m);
 }
 
 static void member_destroy(struct member *m)
@@ -418,6 +444,8 @@ static void member_destroy(struct member *m)
 	member_leave(m);
 	ev_clear_pending(m->loop, &m->soon);
 	zk_logic_destroy(m->logic);
+	while (m->address_count)
+		free(m->addresses[--m->address_count]);
 	free(m);
 }
 
@@ -439,13 +467,14 @@ static int member_create(const char *spec, const struct node_info *self, struct 
                          const struct member_callbacks *callbacks, struct member **ret, char text[512])
 {
 	struct member *m = xcalloc(1, sizeof(*m));
-	char addresses[ZK_ADDRESSES_LEN];
 	int err = zk_spec_parse(spec, &m->spec, text);
+
+	m->seed = self->incarnation;
 
 	if (!err)
 		err = zk_spec_read_auth(&m->spec, text);
 	if (!err)
-		err = zk_spec_resolve(&m->spec, addresses, text);
+		err = addresses_find(m, text);
 	if (err) {
 		free(m);
 		return err;
@@ -466,10 +495,6 @@ static int member_create(const char *spec, const struct node_info *self, struct 
 
 static int member_join(struct member *m, char text[512])
 {
-	int err = handle_open(m, text);
-
-	if (err)
-		return err;
 	m->joined = true;
 	ev_timer_start(m->loop, &m->tick);
 	wake(m);

@@ -133,8 +133,10 @@ def side_by_side_and_strangers(stage):
         stranger = c.nodes[1]
         stranger.signal(signal.SIGTERM)
         stranger.wait()
+        stranger.may_end = True
         c.name = stage.cluster.name
         stranger.start()
+        stranger.may_end = True
         c.name = 'other'
         code = stranger.wait()
         check(code != 0, 'a daemon with the disks of another cluster was taken')

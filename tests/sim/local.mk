@@ -48,6 +48,9 @@ tests_sim_libsim_a_SOURCES = \
 	tests/sim/sim_node.c \
 	tests/sim/sim_node.h \
 	tests/sim/sim_zk.c \
+	tests/sim/sim_zk.h \
+	tests/sim/sim_zk_ensemble.c \
+	tests/sim/sim_zk_faults.c \
 	tests/sim/stats.c \
 	tests/sim/stats.h \
 	tests/sim/workload.c \
@@ -55,7 +58,7 @@ tests_sim_libsim_a_SOURCES = \
 	tests/sim/world.c \
 	tests/sim/world.h
 
-SIM_LIBS = tests/sim/libsim.a sheep/core/libcore.a lib/ec/libec.a lib/place/libplace.a lib/wire/libwire.a \
+SIM_LIBS = tests/sim/libsim.a sheep/core/libcore.a sheep/member/libmember.a lib/ec/libec.a lib/place/libplace.a lib/wire/libwire.a \
 	lib/base/libbase.a $(ISAL_LIBS) $(PROTOBUF_C_LIBS)
 
 check_PROGRAMS += tests/sim/sim tests/sim/sim_test tests/sim/check_test tests/sim/check_history_test tests/sim/disk_test tests/sim/scrub_test tests/sim/absent_test

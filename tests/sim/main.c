@@ -2,7 +2,7 @@
 
 /*
  * sim --seeds A[-B] [--jobs N] [--nodes N] [--quick] [--no-shrink] [--swaps] [--operators] [--trace]
- *     [--salt S] [--drop MASK]
+ *     [--driver NAME]     [--salt S] [--drop MASK]
  *
  * Runs seeds. A failing one is printed with its reason and, made smaller, with the faults that it
  * needs. At the end: how often each fault and each branch of the protocol occurred. With --trace
@@ -15,11 +15,12 @@
 #include <time.h>
 
 #include "tests/sim/runner.h"
+#include "tests/sim/sim_member.h"
 
 static int usage(void)
 {
 	fprintf(stderr, "usage: sim --seeds A[-B] [--jobs N] [--nodes N] [--quick] [--no-shrink] "
-	                "[--swaps] [--operators] [--trace] [--salt S] [--drop MASK]\n");
+	                "[--swaps] [--operators] [--trace] [--salt S] [--drop MASK] [--driver zookeeper]\n");
 	return 2;
 }
 
@@ -91,6 +92,9 @@ static bool parse(struct runner *r, int c, const char *arg)
 	case 'o':
 		r->options.operators = true;
 		return true;
+	case 'd':
+		r->options.driver = sim_driver_find(arg);
+		return r->options.driver;
 	case 'k':
 		r->shrink = false;
 		return true;
@@ -112,6 +116,7 @@ int main(int argc, char **argv)
 		{"nodes", required_argument, NULL, 'n'}, {"trace", no_argument, NULL, 't'},
 		{"quick", no_argument, NULL, 'q'},       {"no-shrink", no_argument, NULL, 'k'},
 		{"salt", required_argument, NULL, 'S'},  {"drop", required_argument, NULL, 'D'},
+		{"driver", required_argument, NULL, 'd'},
 		{"swaps", no_argument, NULL, 'w'},       {"operators", no_argument, NULL, 'o'},
 		{NULL, 0, NULL, 0},
 	};

@@ -95,6 +95,7 @@ static bool run_safety(struct scenario *s)
 	for (uint32_t i = w->node_count - s->late_nodes; i < w->node_count; i++)
 		world_after(w, draw_below(w, 10 * SIM_SECOND), late_start, w->nodes[i], NULL);
 	faults_start(w, &s->faults);
+	sim_member_start_faults(w);
 	while (!w->failed && w->now_us < limit && (load->ops_left || !clients_idle(w)))
 		run_poll(w, POLL_MS);
 	return !w->failed;
@@ -141,6 +142,7 @@ static bool run_heal(struct scenario *s)
 	uint64_t start = w->now_us;
 
 	faults_heal(w, &s->faults);
+	sim_member_heal(w);
 	if (!run_until_clean(s, HEAL_LIMIT_S, "after healing"))
 		return false;
 	w->stats.heal_ms = w->stats.heal_max_ms = (w->now_us - start) / SIM_MS;
@@ -186,6 +188,7 @@ static void run_reckless(struct scenario *s)
 
 	w->stats.fault[FAULT_BEYOND] = s->faults.beyond > 0;
 	faults_heal(w, &s->faults);
+	sim_member_heal(w);
 	w->workload->ops_left += w->workload->object_count;
 	while (!w->failed && w->now_us < limit)
 		run_poll(w, POLL_MS);
@@ -270,6 +273,7 @@ void scenario_run(const struct scenario_options *options, struct scenario_result
 	w->net = sim_net_create(w);
 	w->member = sim_member_create(w);
 	scenario_draw(&s);
+	sim_member_use(w, options->driver);
 	if (run_format(&s) && run_safety(&s)) {
 		if (s.faults.reckless)
 			run_reckless(&s);

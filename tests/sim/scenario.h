@@ -33,6 +33,7 @@ struct scenario_options {
 	uint32_t nodes;   /* 0: drawn */
 	bool trace;
 	bool quick; /* fewer operations */
+	const struct sim_driver *driver; /* NULL: the simple membership service */
 	bool swaps; /* half of the writes are compare-and-swap */
 	bool operators; /* nodes are drained, and in maintenance */
 	struct buf_pool *pool; /* used run after run; NULL: one for this run */
