@@ -136,7 +136,7 @@ static void open_run(struct job *job)
 		ask_end(a);
 		return;
 	}
-	file = memory_zeroed(sizeof(*file));
+	file = file_create(m);
 	file->volume = v; /* our reference becomes the file's */
 	file->writes = writes;
 	pthread_mutex_lock(&m->lock);
@@ -149,7 +149,7 @@ static void open_run(struct job *job)
 	a->file.fh = (uintptr_t)file;
 	if (fuse_reply_open(a->req, &a->file) < 0) {
 		/* Interrupted: there will be no release. */
-		free(file);
+		file_destroy(m, file);
 		volume_leave(v, writes);
 		volume_settle(v);
 		volume_unref(v);
@@ -191,7 +191,7 @@ static int text_make(struct mount *m, fuse_ino_t ino, char **ret)
 static void open_text_run(struct job *job)
 {
 	struct ask *a = (struct ask *)job;
-	struct file *file = memory_zeroed(sizeof(*file));
+	struct file *file = file_create(a->mount);
 	int err = 0;
 
 	if ((a->file.flags & O_ACCMODE) != O_WRONLY)
@@ -199,7 +199,7 @@ static void open_text_run(struct job *job)
 	if (err < 0) {
 		mount_log(a->mount, "%s", sf_error());
 		fuse_reply_err(a->req, EIO);
-		free(file);
+		file_destroy(a->mount, file);
 		ask_end(a);
 		return;
 	}
@@ -207,8 +207,7 @@ static void open_text_run(struct job *job)
 	a->file.direct_io = 1; /* its size is not known beforehand */
 	a->file.fh = (uintptr_t)file;
 	if (fuse_reply_open(a->req, &a->file) < 0) {
-		free(file->text);
-		free(file);
+		file_destroy(a->mount, file);
 	}
 	ask_end(a);
 }
@@ -281,23 +280,19 @@ void ask_expose(fuse_req_t req, struct mount *m, fuse_ino_t ino, const char *tex
 static void list_run(struct job *job)
 {
 	struct ask *a = (struct ask *)job;
-	struct listing *l = memory_zeroed(sizeof(*l));
-	int err = exposed_list(a->mount, &l->names);
+	struct file *file = file_create(a->mount);
+	int err = exposed_list(a->mount, &file->names);
 
 	if (err < 0) {
 		mount_log(a->mount, "%s", sf_error());
 		fuse_reply_err(a->req, EIO);
-		free(l);
+		file_destroy(a->mount, file);
 		ask_end(a);
 		return;
 	}
-	a->file.fh = (uintptr_t)l;
-	if (fuse_reply_open(a->req, &a->file) < 0) {
-		for (char **name = l->names; *name; name++)
-			free(*name);
-		free(l->names);
-		free(l);
-	}
+	a->file.fh = (uintptr_t)file;
+	if (fuse_reply_open(a->req, &a->file) < 0)
+		file_destroy(a->mount, file);
 	ask_end(a);
 }
 

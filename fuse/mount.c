@@ -289,6 +289,8 @@ static void mount_drain(struct mount *m)
 	pthread_mutex_unlock(&m->lock);
 	workers_destroy(m->workers);
 	m->workers = NULL;
+	while (!LIST_EMPTY(&m->files))
+		file_destroy(m, LIST_FIRST(&m->files));
 	for (unsigned i = 0; i < VOLUME_BUCKETS; i++) {
 		while ((v = LIST_FIRST(&m->volumes[i]))) {
 			v->readers = v->writers = 0;
@@ -332,7 +334,7 @@ int mount_serve(const struct options *options, struct fuse_args *fuse, int ready
 		openlog("sheepfs", LOG_PID, LOG_DAEMON);
 		loop(m, signal_fd);
 		mount_drain(m);
-		fuse_session_unmount(m->session);
+		fuse_session_unmount(m->session); /* lazily; files may be open */
 		if (!m->serving) {
 			fprintf(stderr, "sheepfs: cannot mount on %s: %s\n", options->mountpoint,
 			        fuse_reason());

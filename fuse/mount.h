@@ -27,6 +27,7 @@
  * not held across a reply, a copy or a call that waits.
  */
 struct volume;
+struct file;
 struct op;
 struct throttled;
 
@@ -48,6 +49,7 @@ struct mount {
 
 	pthread_mutex_t lock;
 	LIST_HEAD(, volume) volumes[VOLUME_BUCKETS]; /* by name */
+	LIST_HEAD(, file) files;                     /* open */
 	uint64_t last_ino;
 	char **exposed; /* names, sorted */
 	size_t exposed_count;

@@ -48,6 +48,11 @@ static struct mount *mount_of(fuse_req_t req)
 	return fuse_req_userdata(req);
 }
 
+static struct file *file_of(const struct fuse_file_info *fi)
+{
+	return (struct file *)(uintptr_t)fi->fh;
+}
+
 static const struct entry *entry_of(fuse_ino_t ino)
 {
 	assert(ino >= NODE_ROOT && ino < NODE_COUNT);
@@ -153,21 +158,21 @@ static void tree_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int 
 
 static void tree_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-	struct listing *l;
+	struct file *file;
 
 	if (ino == NODE_VOLUME) {
 		ask_list(req, mount_of(req), fi);
 		return;
 	}
-	l = memory_zeroed(sizeof(*l));
-	fi->fh = (uintptr_t)l;
+	file = file_create(mount_of(req));
+	fi->fh = (uintptr_t)file;
 	if (fuse_reply_open(req, fi) < 0)
-		free(l);
+		file_destroy(mount_of(req), file);
 }
 
 /* Entry `index` of a folder; false: there are no more. */
-static bool listing_entry(const struct listing *l, const struct entry *dir, size_t index,
-                          const char **ret_name, struct stat *ret)
+static bool folder_entry(const struct file *open, const struct entry *dir, size_t index,
+                         const char **ret_name, struct stat *ret)
 {
 	size_t at = 2;
 
@@ -178,8 +183,8 @@ static bool listing_entry(const struct listing *l, const struct entry *dir, size
 			ret->st_ino = dir->parent;
 		return true;
 	}
-	if (l->names) {
-		*ret_name = l->names[index - 2];
+	if (open->names) {
+		*ret_name = open->names[index - 2];
 		*ret = (struct stat){.st_ino = NODE_COUNT, .st_mode = S_IFREG};
 		return *ret_name;
 	}
@@ -196,7 +201,7 @@ static bool listing_entry(const struct listing *l, const struct entry *dir, size
 static void tree_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
                          struct fuse_file_info *fi)
 {
-	const struct listing *l = (struct listing *)(uintptr_t)fi->fh;
+	const struct file *open = file_of(fi);
 	const char *name;
 	struct stat st;
 	size_t used = 0, added;
@@ -205,7 +210,7 @@ static void tree_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offs
 	if (size > REQUEST_MAX)
 		size = REQUEST_MAX;
 	data = memory_zeroed(size);
-	for (size_t i = (size_t)offset; listing_entry(l, entry_of(ino), i, &name, &st); i++) {
+	for (size_t i = (size_t)offset; folder_entry(open, entry_of(ino), i, &name, &st); i++) {
 		added = fuse_add_direntry(req, data + used, size - used, name, &st, (off_t)i + 1);
 		if (added > size - used)
 			break;
@@ -217,12 +222,7 @@ static void tree_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offs
 
 static void tree_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-	struct listing *l = (struct listing *)(uintptr_t)fi->fh;
-
-	for (char **name = l->names; name && *name; name++)
-		free(*name);
-	free(l->names);
-	free(l);
+	file_destroy(mount_of(req), file_of(fi));
 	fuse_reply_err(req, 0);
 }
 
@@ -234,11 +234,6 @@ static void tree_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 		ask_open(req, tree_volume(ino), fi);
 	else
 		ask_open_text(req, mount_of(req), ino, fi);
-}
-
-static struct file *file_of(const struct fuse_file_info *fi)
-{
-	return (struct file *)(uintptr_t)fi->fh;
 }
 
 static void tree_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
@@ -289,8 +284,7 @@ static void tree_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *
 
 	if (file->volume)
 		io_leave(file->volume, file->writes);
-	free(file->text);
-	free(file);
+	file_destroy(mount_of(req), file);
 	fuse_reply_err(req, 0);
 }
 

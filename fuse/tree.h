@@ -24,10 +24,6 @@ enum tree_node {
 };
 extern const struct fuse_lowlevel_ops tree_ops;
 
-struct listing {      /* an open folder */
-	char **names; /* of volumes; NULL for the folders that do not change */
-};
-
 struct volume *tree_volume(fuse_ino_t ino); /* NULL: a node of the tree */
 fuse_ino_t tree_ino(const struct volume *v);
 /* How long the kernel may believe what it was told about a volume. */

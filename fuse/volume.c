@@ -110,6 +110,28 @@ void volume_forget(struct volume *v, uint64_t lookups)
 	pthread_mutex_unlock(&m->lock);
 }
 
+struct file *file_create(struct mount *m)
+{
+	struct file *file = memory_zeroed(sizeof(*file));
+
+	pthread_mutex_lock(&m->lock);
+	LIST_INSERT_HEAD(&m->files, file, link);
+	pthread_mutex_unlock(&m->lock);
+	return file;
+}
+
+void file_destroy(struct mount *m, struct file *file)
+{
+	pthread_mutex_lock(&m->lock);
+	LIST_REMOVE(file, link);
+	pthread_mutex_unlock(&m->lock);
+	for (char **name = file->names; name && *name; name++)
+		free(*name);
+	free(file->names);
+	free(file->text);
+	free(file);
+}
+
 /* ---- What the cluster says ---- */
 
 int volume_stat(struct volume *v, struct sf_volume_info *ret)

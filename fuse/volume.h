@@ -37,15 +37,19 @@ struct volume {
 	pthread_mutex_t door; /* held while the handle is changed; taken before mount->lock */
 };
 
-/* An open file. */
+/* An open file, or folder. The kernel does not always close them before it goes. */
 struct file {
-	struct volume *volume; /* NULL: a text */
+	LIST_ENTRY(file) link; /* in mount->files */
+	struct volume *volume; /* NULL: a text, or a folder */
 	bool writes;
 	uint32_t errors_seen;
 	char *text;
 	size_t text_len;
-	void (*written)(fuse_req_t req, struct mount *m, const char *text, size_t len);
+	char **names; /* of volumes, in a folder */
 };
+
+struct file *file_create(struct mount *m);
+void file_destroy(struct mount *m, struct file *file);
 
 /* With a reference; made when there is none. NULL: no name that a volume can have. Nothing is
  * asked of the cluster. */
