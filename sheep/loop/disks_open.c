@@ -25,6 +25,7 @@ int disk_open(const struct disks *disks, const char *path, uint64_t *cluster, st
 		.node = disks->node,
 		.cluster = *cluster,
 		.new_disk_id = system_random_id(disks->node + 1),
+		.new_salt = system_random_id(disks->node + 2),
 		.nosync = disks->nosync,
 	};
 	char why[STORE_TEXT_LEN] = "";

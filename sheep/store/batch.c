@@ -289,6 +289,7 @@ static int batch_write(struct store *st)
 	struct segment *seg = st->segs.current;
 	struct batch_header h = {
 		.disk = st->sb.disk,
+		.salt = st->sb.salt,
 		.segment = b->seg,
 		.records = b->records,
 		.lsn = b->first_lsn,

@@ -93,6 +93,7 @@ static int superblock_create(struct store *st, uint64_t limit, char *text)
 		           st->path, s.name);
 	st->sb = (struct superblock){
 		.disk = st->opt.new_disk_id,
+		.salt = st->opt.new_salt,
 		.cluster = st->opt.cluster,
 		.node = st->opt.node,
 		.segment_bytes = segment_size(&st->opt, limit),

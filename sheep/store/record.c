@@ -132,7 +132,7 @@ void batch_header_encode(const struct batch_header *h, uint8_t *desc)
 	put_u32(&o, h->desc_len);
 	put_u32(&o, h->body_len);
 	put_u32(&o, h->blocks);
-	put_u64(&o, 0);
+	put_u64(&o, h->salt);
 	put_u32(&o, 0);
 	assert(!o.full && o.end - o.p == 4);
 	put_u32(&o, batch_crc(desc, h->body_len));
@@ -152,6 +152,7 @@ bool batch_header_decode(struct batch_header *h, const uint8_t *desc)
 	h->desc_len = get_u32(&in);
 	h->body_len = get_u32(&in);
 	h->blocks = get_u32(&in);
+	h->salt = get_u64(&in);
 	/* Numbers count up from 1 for as long as a disk lives: whatever comes near the end is damage. */
 	if (h->lsn > LSN_MAX)
 		return false;

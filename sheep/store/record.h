@@ -17,7 +17,8 @@
  * Every record has a log sequence number (lsn); a batch's records have consecutive ones, and so
  * have batches. The header's checksum covers the whole descriptor; the payloads' checksums (one per
  * 64 KiB) stand in it. What was left in a reused file has another segment number and is no batch of
- * this one.
+ * this one. What a client wrote is no batch either, whatever it looks like where a torn or damaged batch
+ * makes the replay look at payloads: it lacks the store's salt, which never leaves the disk.
  */
 enum { LOG_BLOCK = 4096 };
 
@@ -65,6 +66,7 @@ bool record_decode(struct record *r, struct bytes_in *in, uint32_t batch_pos,
 
 struct batch_header {
 	uint64_t disk;
+	uint64_t salt; /* of the superblock */
 	uint32_t segment;
 	uint32_t records;
 	uint64_t lsn;      /* of the first record */

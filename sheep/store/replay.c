@@ -54,7 +54,7 @@ int replay_batch_read(struct store *st, struct segment *seg, uint64_t off, struc
 	if (err)
 		return none_if_short(err);
 	if (!batch_header_decode(&f->h, f->desc) || f->h.disk != st->sb.disk ||
-	    f->h.segment != seg->number)
+	    f->h.salt != st->sb.salt || f->h.segment != seg->number)
 		return 0;
 	err = desc_grow(f, f->h.desc_len);
 	if (!err && f->h.desc_len > LOG_BLOCK)

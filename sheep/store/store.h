@@ -30,6 +30,7 @@ struct store_options {
 	uint64_t node;           /* the owner: a disk of another node is refused (-SF_EFOREIGN) */
 	uint64_t cluster; /* 0: whatever the superblock says; otherwise it must match or be fresh */
 	uint64_t new_disk_id;   /* random, used when the directory is fresh */
+	uint64_t new_salt;      /* likewise, and secret: clients must not guess it */
 	uint64_t size_bytes;    /* limit on what the store may use; 0: what the file system has */
 	uint64_t segment_bytes; /* 0: default, smaller on small disks */
 	bool nosync;            /* tests only */

@@ -12,7 +12,7 @@
 #include "lib/base/err.h"
 #include "sheep/store/bytes.h"
 
-enum { SB_LEN = 512, SB_CODEC = 1, SB_WIPING = 1 };
+enum { SB_LEN = 512, SB_CODEC = 2, SB_WIPING = 1 }; /* codec 1 had no salt */
 #define SB_MAGIC 0x4b53494450454853u /* "SHEPDISK" */
 
 static const char *const sb_names[2] = {"superblock", "superblock.1"};
@@ -29,6 +29,7 @@ static void superblock_encode(const struct superblock *sb, uint8_t dst[SB_LEN])
 	put_u64(&o, sb->cluster);
 	put_u64(&o, sb->node);
 	put_u64(&o, sb->segment_bytes);
+	put_u64(&o, sb->salt);
 	assert(!o.full);
 	o = bytes_out(dst + SB_LEN - 4, 4);
 	put_u32(&o, crc32c(0, dst, SB_LEN - 4));
@@ -41,7 +42,10 @@ static int superblock_decode(struct superblock *sb, const uint8_t src[SB_LEN])
 	if (get_u32(&in) != crc32c(0, src, SB_LEN - 4))
 		return -SF_ECORRUPT;
 	in = bytes_in(src, SB_LEN);
-	if (get_u64(&in) != SB_MAGIC || get_u32(&in) != SB_CODEC)
+	if (get_u64(&in) != SB_MAGIC)
+		return -SF_EFORMAT;
+	uint32_t codec = get_u32(&in);
+	if (codec < 1 || codec > SB_CODEC)
 		return -SF_EFORMAT;
 	sb->wiping = get_u32(&in) & SB_WIPING;
 	sb->generation = get_u64(&in);
@@ -49,6 +53,7 @@ static int superblock_decode(struct superblock *sb, const uint8_t src[SB_LEN])
 	sb->cluster = get_u64(&in);
 	sb->node = get_u64(&in);
 	sb->segment_bytes = get_u64(&in);
+	sb->salt = codec >= 2 ? get_u64(&in) : 0;
 	return 0;
 }
 

@@ -13,6 +13,7 @@ struct superblock {
 	uint64_t generation;
 	uint64_t disk, cluster, node;
 	uint64_t segment_bytes;
+	uint64_t salt; /* secret of the log: what clients write must not pass for a batch; 0: none */
 	bool wiping; /* the data is another cluster's and going away: start from empty */
 };
 

@@ -97,6 +97,7 @@ static int rig_open(struct rig *r)
 		.log = &r->log,
 		.node = IMAGE_NODE,
 		.new_disk_id = IMAGE_DISK,
+		.new_salt = IMAGE_SALT,
 		.nosync = true,
 	};
 	int err = store_open(&o, &r->st, text);

@@ -36,6 +36,7 @@ void image_superblock(struct mem_fs *fs, uint8_t damage)
 {
 	struct superblock sb = {
 		.disk = IMAGE_DISK,
+		.salt = IMAGE_SALT,
 		.cluster = 99,
 		.node = IMAGE_NODE,
 		.segment_bytes = 4 << 20,
@@ -163,7 +164,8 @@ static void batch_make(struct image *im)
 	uint8_t flags = fuzz_u8(&im->in);
 	uint32_t more = 0;
 	char next[32];
-	struct batch_header h = {.disk = IMAGE_DISK, .segment = im->number, .lsn = im->lsn};
+	struct batch_header h = {
+		.disk = IMAGE_DISK, .salt = IMAGE_SALT, .segment = im->number, .lsn = im->lsn};
 
 	memset(im->desc, 0, im->desc_used);
 	b.desc = im->desc;

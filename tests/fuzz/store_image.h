@@ -39,6 +39,7 @@ enum image_record_flags {
 
 enum {
 	IMAGE_DISK = 0x1234,
+	IMAGE_SALT = 0x5a171,
 	IMAGE_NODE = 7,
 	IMAGE_PAYLOAD_MAX = 144 << 10,
 	IMAGE_DESC_MAX = 64 << 10,

@@ -122,6 +122,7 @@ int main(int argc, char **argv)
 			.fs = &fs.ops,
 			.node = IMAGE_NODE,
 			.new_disk_id = IMAGE_DISK,
+			.new_salt = IMAGE_SALT,
 			.segment_bytes = i % 3 == 2 ? 128 << 10 : 4 << 20,
 			.nosync = true,
 		};

@@ -55,6 +55,7 @@ int fixture_setup(void **state)
 		.log = &f->log,
 		.node = 7,
 		.new_disk_id = 0x1234,
+		.new_salt = 0x5a17,
 		.size_bytes = 256 << 20,
 		.nosync = true,
 	};
