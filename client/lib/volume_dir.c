@@ -132,7 +132,10 @@ struct listing {
 
 static void listing_add(struct listing *l, const struct shard_entry *e)
 {
-	if (e->oid < l->first || e->oid > l->last || (e->flags & ENTRY_TOMBSTONE))
+	/* Deleted and made again a moment ago: what is not committed yet counts. */
+	uint32_t dead = e->pending ? ENTRY_PENDING_TOMBSTONE : ENTRY_TOMBSTONE;
+
+	if (e->oid < l->first || e->oid > l->last || (e->flags & dead))
 		return;
 	if (l->count == l->capacity) {
 		l->capacity = l->capacity ? 2 * l->capacity : 256;

@@ -42,8 +42,10 @@ CLUSTER_TESTS = \
 	tests/cluster/sheepfs_io_test \
 	tests/cluster/sheepfs_test \
 	tests/cluster/stopped_test \
-	tests/cluster/strangers_test
-dist_check_SCRIPTS += $(CLUSTER_TESTS) tests/cluster/sheepfs_drill
+	dist_check_SCRIPTS += $(CLUSTER_TESTS) \
+	dist_check_SCRIPTS += $(CLUSTER_TESTS) tests/cluster/sheepfs_drill \
+	tests/cluster/strangers_test \
+	tests/cluster/volume_test
 TAP_TESTS += $(CLUSTER_TESTS)
 EXTRA_DIST += tests/cluster/harness.py \
 	tests/cluster/member_engine.py tests/cluster/member_net.py tests/cluster/member_scenarios.py \
