@@ -178,6 +178,17 @@ int sf_lock_break(struct sf_cluster *cluster, const char *volume);
 typedef void (*sf_progress)(void *arg, uint64_t done, uint64_t total);
 
 /*
+ * Moves a volume to another redundancy, while others read and write it. Its data are copied in
+ * passes, each of what was written during the one before; for the last a writer waits. Snapshots
+ * keep the redundancy that they have, and the volume shares nothing with them afterwards. Cut off,
+ * the volume is as before; done again, it begins again. *stop may be set to end it early, -EINTR;
+ * NULL is fine. progress counts objects.
+ */
+int sf_volume_alter_copy(struct sf_cluster *cluster, const char *name,
+                         struct sf_redundancy redundancy, const volatile bool *stop,
+                         sf_progress progress, void *progress_arg);
+
+/*
  * Backups (doc/backup-format.md): the objects of a snapshot, or those in which it differs from
  * another of the same volume, as a stream of bytes. write and read: 0 or the bytes read (0: the
  * end), or a negative errno, which ends it.

@@ -13,6 +13,7 @@
 #include "client/dog/node_view.h"
 #include "client/dog/recover.h"
 #include "client/dog/text.h"
+#include "client/dog/vdi.h"
 
 /* ---- format ---- */
 
@@ -366,6 +367,13 @@ static const struct dog_verb verbs[] = {
          2,
          cluster_set,
          {{0}}},
+	{"alter-copy",
+         "",
+         "move all volumes to another redundancy",
+         0,
+         0,
+         cluster_alter_copy,
+         {{'c', "copies", "COPIES|K:M", "the new redundancy"}}},
 	{0},
 };
 const struct dog_noun dog_cluster = {"cluster", "The cluster as a whole:", verbs};

@@ -1,5 +1,6 @@
 bin_PROGRAMS += client/dog/dog
 client_dog_dog_SOURCES = \
+	client/dog/alter_copy.c \
 	client/dog/check.c \
 	client/dog/check.h \
 	client/dog/cluster.c \

@@ -16,11 +16,6 @@
 static const struct dog_noun *const nouns[] = {&dog_cluster, &dog_node, &dog_vdi, &dog_key, &dog_status,
                                                NULL};
 
-/* Known from Sheepdog and not there yet: said so, rather than "unknown". */
-static const char *const later[] = {
-	"cluster alter-copy", "vdi alter-copy", NULL,
-};
-
 /* Common options in front of the verb's: their values as getopt gives them. */
 enum { OPT_JSON = 1000, OPT_KEY, OPT_VERB = 2000 };
 
@@ -111,17 +106,6 @@ static const struct dog_verb *verb_find(const struct dog_noun *noun, const char 
 	return NULL;
 }
 
-static bool is_later(const char *noun, const char *verb)
-{
-	char both[64];
-
-	snprintf(both, sizeof(both), "%s %s", noun, verb);
-	for (int i = 0; later[i]; i++)
-		if (strcmp(later[i], both) == 0)
-			return true;
-	return false;
-}
-
 static bool is_help(const char *arg)
 {
 	return strcmp(arg, "-h") == 0 || strcmp(arg, "--help") == 0 || strcmp(arg, "help") == 0;
@@ -158,8 +142,6 @@ static int command_find(struct dog *dog, int argc, char **argv, int *ret_skip)
 		return argc < 3 ? DOG_USAGE : DOG_OK;
 	}
 	dog->verb = verb_find(dog->noun, argv[2]);
-	if (!dog->verb && is_later(argv[1], argv[2]))
-		return dog_usage("dog %s %s: not available in this version", argv[1], argv[2]);
 	if (!dog->verb)
 		return dog_usage("'%s' is no verb of dog %s; see dog %s -h", argv[2], argv[1],
 		                 argv[1]);

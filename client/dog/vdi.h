@@ -23,6 +23,9 @@ int vdi_rollback(struct dog *dog, int argc, char **argv);
 /* vdi_backup.c */
 int vdi_backup(struct dog *dog, int argc, char **argv);
 int vdi_restore(struct dog *dog, int argc, char **argv);
+/* alter_copy.c */
+int vdi_alter_copy(struct dog *dog, int argc, char **argv);
+int cluster_alter_copy(struct dog *dog, int argc, char **argv);
 /* vdi_tree.c */
 int vdi_tree(struct dog *dog, int argc, char **argv);
 int vdi_graph(struct dog *dog, int argc, char **argv);

@@ -8,6 +8,7 @@
 #include "client/lib/backup_format.h"
 #include "client/lib/cluster.h"
 #include "client/lib/error.h"
+#include "client/lib/map_diff.h"
 #include "client/lib/volume.h"
 #include "client/lib/volume_dir.h"
 #include "lib/base/crc32c.h"
@@ -15,63 +16,6 @@
 #include "lib/base/mem.h"
 
 enum { AHEAD = 8, TRIM = 4096 };
-
-/* ---- What differs ---- */
-
-struct entry {
-	uint64_t index;
-	uint32_t owner;
-};
-struct entries {
-	struct entry *v;
-	size_t count, capacity;
-};
-
-static void entries_add(void *arg, uint64_t index, uint32_t owner)
-{
-	struct entries *e = arg;
-
-	if (e->count == e->capacity) {
-		e->capacity = e->capacity ? 2 * e->capacity : 1024;
-		e->v = xrealloc(e->v, e->capacity * sizeof(e->v[0]));
-	}
-	e->v[e->count++] = (struct entry){index, owner};
-}
-
-static int entry_compare(const void *a, const void *b)
-{
-	const struct entry *x = a, *y = b;
-
-	return x->index < y->index ? -1 : x->index > y->index;
-}
-
-static int entries_read(struct sf_cluster *cluster, const struct inode *inode, struct entries *ret)
-{
-	int err = volume_map_scan(cluster, inode, 0, entries_add, ret);
-
-	if (ret->count)
-		qsort(ret->v, ret->count, sizeof(ret->v[0]), entry_compare);
-	return err;
-}
-
-/* Objects of `to` that are others than in `base`; owner 0: of base, and gone. An object of a
- * snapshot never changes, so the same owner means the same bytes. */
-static void entries_diff(const struct entries *to, const struct entries *base, struct entries *ret)
-{
-	size_t i = 0, j = 0;
-
-	while (i < to->count || j < base->count) {
-		uint64_t x = i < to->count ? to->v[i].index : UINT64_MAX;
-		uint64_t y = j < base->count ? base->v[j].index : UINT64_MAX;
-
-		if (x < y || (x == y && to->v[i].owner != base->v[j].owner))
-			entries_add(ret, x, to->v[i].owner);
-		else if (y < x)
-			entries_add(ret, y, 0);
-		i += x <= y;
-		j += y <= x;
-	}
-}
 
 /* ---- Reading ahead ---- */
 
@@ -186,7 +130,7 @@ static int object_put(struct backup *b, uint64_t index, const uint8_t *bytes, ui
 	return b->differential ? record_put(b, BACKUP_ZEROS, index, 0, NULL, 0) : 0;
 }
 
-static void slot_start(struct backup *b, struct ahead_slot *slot, const struct entry *e)
+static void slot_start(struct backup *b, struct ahead_slot *slot, const struct map_entry *e)
 {
 	const struct sf_volume_info *info = &b->volume->info;
 	uint64_t begin = e->index << info->object_shift;
@@ -201,7 +145,7 @@ static void slot_start(struct backup *b, struct ahead_slot *slot, const struct e
 	sf_read_async(b->volume, slot->bytes, slot->length, begin, slot_read, slot);
 }
 
-static int objects_put(struct backup *b, const struct entries *diff, sf_progress progress,
+static int objects_put(struct backup *b, const struct map_entries *diff, sf_progress progress,
                        void *arg)
 {
 	struct ahead a;
@@ -255,7 +199,7 @@ int sf_backup(struct sf_cluster *cluster, const char *name, const char *tag, con
               sf_stream_write write, void *write_arg, sf_progress progress, void *progress_arg)
 {
 	struct backup b = {.write = write, .arg = write_arg, .differential = base_tag != NULL};
-	struct entries to_entries = {0}, base_entries = {0}, diff = {0};
+	struct map_entries to_entries = {0}, base_entries = {0}, diff = {0};
 	struct inode to, base = {0};
 	int err = volume_find_tag(cluster, name, tag, &to);
 
@@ -264,13 +208,13 @@ int sf_backup(struct sf_cluster *cluster, const char *name, const char *tag, con
 	if (!err && base_tag && base.info.snapshot_id >= to.info.snapshot_id)
 		err = error_set(-EINVAL, "the snapshot it is based on is not older");
 	if (!err)
-		err = entries_read(cluster, &to, &to_entries);
+		err = map_entries_read(cluster, &to, &to_entries);
 	if (!err && base_tag)
-		err = entries_read(cluster, &base, &base_entries);
+		err = map_entries_read(cluster, &base, &base_entries);
 	if (!err)
 		err = volume_open_inode(cluster, &to, &b.volume);
 	if (!err) {
-		entries_diff(&to_entries, &base_entries, &diff);
+		map_diff(&to_entries, &base_entries, &diff);
 		err = head_put(&b, &to, &base);
 		if (!err)
 			err = objects_put(&b, &diff, progress, progress_arg);

@@ -66,6 +66,7 @@ enum {
 	INODE_SHARED = 1 << 3,  /* others may have copied its map */
 	INODE_GHOST = 1 << 4,
 	INODE_CLONE = 1 << 5,
+	INODE_CONVERT = 1 << 6, /* with PENDING: belongs to a conversion that may be going on */
 
 	VOLUME_ID_BITS = 24,
 	VOLUME_ID_MASK = (1 << VOLUME_ID_BITS) - 1,

@@ -10,6 +10,7 @@ client_lib_libsheepfold_a_SOURCES = \
 	client/lib/backup.c \
 	client/lib/backup_format.c \
 	client/lib/backup_format.h \
+	client/lib/alter_copy.c \
 	client/lib/call.c \
 	client/lib/call.h \
 	client/lib/cluster.c \
@@ -39,6 +40,8 @@ client_lib_libsheepfold_a_SOURCES = \
 	client/lib/lock_watch.h \
 	client/lib/map_copy.c \
 	client/lib/map_copy.h \
+	client/lib/map_diff.c \
+	client/lib/map_diff.h \
 	client/lib/map_view.c \
 	client/lib/map_view.h \
 	client/lib/mapcache.c \

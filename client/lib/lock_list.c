@@ -46,7 +46,7 @@ static void lock_answered(struct batch_slot *slot, void *arg)
 		l->err = slot->req.result;
 		memcpy(l->why, slot->req.why, sizeof(l->why));
 	} else if (slot->req.result == 0 && !(slot->req.reply_flags & MSG_F_ABSENT) &&
-	           lock_record_decode(slot->memory, &r) == 0) {
+	           lock_record_decode(slot->memory, &r) == 0 && r.volume[0] != '\001') {
 		lock_of_record(&r, &l->v[l->count++]);
 	}
 }

@@ -39,9 +39,14 @@ static int pending_clear(struct sf_cluster *cluster, struct inode *v, size_t cou
 	int err = 0;
 
 	for (size_t i = 0; i < count && !err; i++) {
-		bool valid;
+		bool valid, there;
 
+		err = inode_refresh(cluster, &v[i], &there);
+		if (err || !there)
+			continue;
 		err = inode_is_valid(cluster, &v[i], &valid);
+		if (!err && !valid && (v[i].flags & INODE_CONVERT))
+			continue; /* whoever converts, or begins to, clears it away */
 		if (!err && valid && (v[i].flags & INODE_PENDING)) {
 			v[i].flags &= ~(uint32_t)INODE_PENDING; /* it was to be said, too */
 			err = inode_write(cluster, &v[i]);

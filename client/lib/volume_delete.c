@@ -169,10 +169,30 @@ static int chain_trim(struct sf_cluster *cluster, struct inode inode)
 	return err;
 }
 
+/* One that is valid only because this one names it must not depend on that any more. */
+static int successor_settle(struct sf_cluster *cluster, const struct inode *inode)
+{
+	struct inode next;
+	int err;
+
+	if (!inode->successor)
+		return 0;
+	err = inode_read(cluster, inode->successor, &next);
+	if (err == -ENOENT || err == -EILSEQ)
+		return 0;
+	if (err < 0 || !(next.flags & INODE_PENDING) || next.predecessor != inode->info.id)
+		return err;
+	next.flags &= ~(uint32_t)(INODE_PENDING | INODE_CONVERT);
+	return inode_write(cluster, &next);
+}
+
 int inode_retire(struct sf_cluster *cluster, struct inode *inode, bool ghost)
 {
 	bool next_taken = false;
-	int err = map_parts_delete(cluster, inode);
+	int err = successor_settle(cluster, inode);
+
+	if (!err)
+		err = map_parts_delete(cluster, inode);
 
 	if (!err && !ghost)
 		err = id_taken(cluster, volume_id_next(inode->info.id), &next_taken);

@@ -45,6 +45,8 @@ int volume_find_all(struct sf_cluster *cluster, const char *name, struct inode *
  * for its next snapshot. -EEXIST: there is one of that tag. */
 int volume_name_prepare(struct sf_cluster *cluster, const char *name, const char *new_tag,
                         uint32_t *ret_number);
+/* Reads it again: what was done to others may have changed it. False in *ret: it is gone. */
+int inode_refresh(struct sf_cluster *cluster, struct inode *inode, bool *ret);
 /* What has no place in the list of volumes. An inode that is pending is looked at more closely. */
 bool inode_is_alive(struct sf_cluster *cluster, const struct inode *inode);
 /* Whether its predecessor names it. *ret untouched on failure. */

@@ -32,6 +32,17 @@ int inode_is_valid(struct sf_cluster *cluster, const struct inode *inode, bool *
 	return 0;
 }
 
+int inode_refresh(struct sf_cluster *cluster, struct inode *inode, bool *ret)
+{
+	struct inode now;
+	int err = inode_read(cluster, inode->info.id, &now);
+
+	*ret = err == 0 && now.creator == inode->creator && !(now.flags & INODE_DELETED);
+	if (*ret)
+		*inode = now;
+	return err == -ENOENT || err == -EILSEQ ? 0 : err;
+}
+
 bool inode_is_alive(struct sf_cluster *cluster, const struct inode *inode)
 {
 	bool valid = false;

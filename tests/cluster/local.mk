@@ -42,10 +42,9 @@ CLUSTER_TESTS = \
 	tests/cluster/sheepfs_io_test \
 	tests/cluster/sheepfs_test \
 	tests/cluster/stopped_test \
-	dist_check_SCRIPTS += $(CLUSTER_TESTS) \
-	dist_check_SCRIPTS += $(CLUSTER_TESTS) tests/cluster/sheepfs_drill \
 	tests/cluster/strangers_test \
 	tests/cluster/volume_test
+dist_check_SCRIPTS += $(CLUSTER_TESTS) tests/cluster/sheepfs_drill
 TAP_TESTS += $(CLUSTER_TESTS)
 EXTRA_DIST += tests/cluster/harness.py \
 	tests/cluster/member_engine.py tests/cluster/member_net.py tests/cluster/member_scenarios.py \

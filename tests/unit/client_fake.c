@@ -16,6 +16,7 @@
 #include "lib/base/mem.h"
 #include "lib/place/place.h"
 #include "lib/wire/codec.h"
+#include "lib/wire/sheepfold.pb-c.h"
 
 enum { OBJECT_MAX = 16 << 20 };
 
@@ -262,6 +263,37 @@ static void serve_object(struct fake *f, uint32_t node, const struct msg *m, str
 		reply->result = serve_change(f, m, reply);
 }
 
+/* POOL: the one thing that an operator may ask for here. */
+static void serve_admin(struct fake *f, const struct msg *m, struct msg *reply)
+{
+	Sf__AdminRequest *a = sf__admin_request__unpack(NULL, m->blob_len, m->blob);
+	struct map_event ev = {.type = MAP_EV_POOL, .now_s = 1700000200};
+	struct map *next;
+
+	if (!a || a->verb != SF__ADMIN_REQUEST__VERB__POOL) {
+		if (a)
+			sf__admin_request__free_unpacked(a, NULL);
+		return;
+	}
+	ev.k = a->k;
+	ev.m = a->m;
+	ev.object_shift = a->object_shift;
+	next = map_apply(f->map, &ev);
+	if (next) {
+		map_unref(f->map);
+		placement_destroy(f->placement);
+		f->map = next;
+		f->placement = placement_create(next);
+	}
+	for (uint32_t i = 0; i < f->map->pool_count; i++) {
+		const struct map_pool *p = &f->map->pools[i];
+
+		if (p->id != POOL_META && p->k == a->k && p->m == a->m)
+			reply->length = p->id;
+	}
+	sf__admin_request__free_unpacked(a, NULL);
+}
+
 static struct msg *serve(struct fake *f, uint32_t node, const struct msg *m)
 {
 	struct msg *reply = msg_create_reply(m, RES_OK);
@@ -276,8 +308,10 @@ static struct msg *serve(struct fake *f, uint32_t node, const struct msg *m)
 	case MSG_GET_MAP:
 		serve_map(f, m, reply);
 		break;
-	case MSG_STATUS:
 	case MSG_ADMIN:
+		serve_admin(f, m, reply);
+		break;
+	case MSG_STATUS:
 		break;
 	default:
 		serve_object(f, node, m, reply);

@@ -15,7 +15,7 @@
 #include "lib/base/mem.h"
 #include "tests/unit/client_fake.h"
 
-enum { MIB = 1 << 20, LEASE_MS = 5000 };
+enum { MIB = 1 << 20, LEASE_MS = 1200 };
 
 struct fixture {
 	struct fake fake;
@@ -313,6 +313,47 @@ static void a_snapshot_is_taken_below_a_writer(void **state)
 	sf_volume_close(v);
 }
 
+static void a_volume_is_converted_below_a_writer(void **state)
+{
+	struct fixture *t = *state;
+	struct writing w = {0};
+	struct sf_volume_info info;
+	struct sf_volume *v;
+	uint32_t a;
+
+	put(t, "test", 2 * MIB, "first");
+	assert_int_equal(sf_snapshot_create(t->cluster, "test", "one"), 0);
+	put(t, "test", 3 * MIB, "second");
+	assert_int_equal(sf_volume_open_write(t->cluster, "test", "a writer", &w.v), 0);
+	write_next(&w, 0);
+	assert_int_equal(sf_volume_alter_copy(t->cluster, "test", (struct sf_redundancy){1, 1}, NULL,
+	                                      NULL, NULL),
+	                 0);
+	for (uint32_t n = w.done; n + 20 > __atomic_load_n(&w.done, __ATOMIC_ACQUIRE);)
+		nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+	w.stop = true;
+	assert_int_equal(sf_flush(w.v), 0);
+	assert_int_equal(w.failed, 0);
+	sf_volume_get_info(w.v, &info);
+	assert_int_equal(info.redundancy.data, 1);
+	assert_int_equal(sf_volume_close(w.v), 0);
+	assert_text(t, "test", NULL, 2 * MIB, "first");
+	assert_text(t, "test", NULL, 3 * MIB, "second");
+	assert_text(t, "test", "one", 3 * MIB, "\0\0\0\0\0\0");
+	assert_int_equal(sf_volume_open(t->cluster, "test", &v), 0);
+	assert_int_equal(sf_read(v, &a, sizeof(a), w.next % 2 * MIB), 0);
+	assert_int_equal(a, w.next);
+	sf_volume_close(v);
+	assert_space(t, "test", NULL, 4, 0);
+	/* Nothing else is left: the snapshot's one object. */
+	assert_int_equal(fake_count(&t->fake, POOL_DATA), 1);
+	assert_int_equal(sf_volume_delete(t->cluster, "test"), 0);
+	assert_int_equal(sf_snapshot_delete(t->cluster, "test", "one"), 0);
+	assert_int_equal(fake_count(&t->fake, POOL_DATA), 0);
+	assert_int_equal(fake_count(&t->fake, info.pool), 0);
+	assert_int_equal(fake_count(&t->fake, POOL_META), 0);
+}
+
 /* ---- Cut off after any number of changes ---- */
 
 typedef int (*operation)(struct fixture *t);
@@ -328,6 +369,11 @@ static int do_rollback(struct fixture *t)
 static int do_clone(struct fixture *t)
 {
 	return sf_volume_clone(t->cluster, "test", "one", "copy", 0);
+}
+static int do_convert(struct fixture *t)
+{
+	return sf_volume_alter_copy(t->cluster, "test", (struct sf_redundancy){1, 1}, NULL, NULL,
+	                            NULL);
 }
 static int do_delete(struct fixture *t)
 {
@@ -430,6 +476,10 @@ static void a_rollback_cut_off_anywhere_has_happened_or_not(void **state)
 {
 	cut_everywhere(*state, do_rollback);
 }
+static void a_conversion_cut_off_anywhere_has_happened_or_not(void **state)
+{
+	cut_everywhere(*state, do_convert);
+}
 static void a_clone_cut_off_anywhere_has_happened_or_not(void **state)
 {
 	cut_everywhere(*state, do_clone);
@@ -458,6 +508,8 @@ int main(void)
 		CASE(a_snapshot_is_taken_below_a_writer),
 		CASE(a_snapshot_cut_off_anywhere_has_happened_or_not),
 		CASE(a_rollback_cut_off_anywhere_has_happened_or_not),
+		CASE(a_volume_is_converted_below_a_writer),
+		CASE(a_conversion_cut_off_anywhere_has_happened_or_not),
 		CASE(a_clone_cut_off_anywhere_has_happened_or_not),
 		CASE(a_deletion_cut_off_anywhere_can_be_finished),
 		CASE(a_snapshots_deletion_cut_off_anywhere_can_be_finished),
