@@ -7,8 +7,8 @@
  *
  * One PG's life, seen from its primary:
  *
- *   new interval -> PG_QUERY -> PG_LIST -> PG_ROLLBACK -> PG_ACTIVATE -> PG_ACTIVE (recovering,
- *   then clean)
+ *   new interval -> PG_QUERY -> PG_LIST -> PG_ROLLBACK -> PG_ACTIVATE
+ *                -> PG_ACTIVE (recovering, then clean)
  *
  * An interval is a run of epochs in which the PG's slots, their being up and their nodes'
  * incarnations stay the same. A new interval ends everything that was under way: calls are

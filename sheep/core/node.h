@@ -18,14 +18,13 @@
  * source; time comes with the event.
  *
  * What the driver promises:
- * - EV_MAP delivers every epoch in order, without gaps, from `config.first_epoch` of the
- * register's log on (at start:
- *   all maps the register still holds, oldest first, then EV_LIVE, then EV_LEASE).
- * - Messages from one peer may be delayed, lost, repeated or reordered; EV_PEER_LOST says that
- * some may be lost.
- * - Each EFF_DISK and EFF_COMPUTE comes back exactly once (EV_DISK_DONE, EV_COMPUTE_DONE) unless
- * the node is destroyed
- *   first; jobs of one disk are carried out in the order they were given (reads may overtake).
+ * - EV_MAP delivers every epoch in order, without gaps: at start all maps that the register still
+ *   holds, oldest first, then EV_LIVE, then EV_LEASE.
+ * - Messages from one peer may be delayed, lost, repeated or reordered; EV_PEER_LOST says that some
+ *   may be lost.
+ * - Each EFF_DISK and EFF_COMPUTE comes back exactly once (EV_DISK_DONE, EV_COMPUTE_DONE) unless the
+ *   node is destroyed first; jobs of one disk are carried out in the order they were given (reads
+ *   may overtake).
  * - EV_TICK comes at least every 100 ms.
  */
 struct node;
@@ -101,12 +100,15 @@ struct event {
 };
 
 enum effect_type {
-	EFF_SEND, /* to = node id, msg (the driver takes it over); silently lost when there is no connection, then EV_PEER_LOST */
+	EFF_SEND, /* to = node id, msg (the driver takes it over); silently lost when there is no
+	             connection, then EV_PEER_LOST */
 	EFF_REPLY,   /* to = connection id, msg (taken over); dropped when the connection is gone */
 	EFF_DISK,    /* disk_job */
 	EFF_COMPUTE, /* compute_job */
-	EFF_PROPOSE, /* map (one reference handed over); expected_epoch, expected_cluster: what the register must hold (0, 0: nothing) */
-	EFF_ADOPT, /* cluster: stamp the stores with it; wipe: they held another cluster's data (reformat), drop that first */
+	EFF_PROPOSE, /* map (one reference handed over); expected_epoch, expected_cluster: what the
+	                register must hold (0, 0: nothing) */
+	EFF_ADOPT,   /* cluster: stamp the stores with it; wipe: they held another cluster's data
+	                (reformat), drop that first */
 	EFF_EXIT,  /* leave the live set and exit with `status`; text says why */
 	EFF_PLUG,  /* text: open the disk in this directory, stamped with `cluster`; EV_PLUGGED follows */
 	EFF_UNPLUG, /* to = disk: close it; its jobs still come back, later ones with RES_IO */
@@ -133,8 +135,8 @@ struct effects {
 	uint32_t count, capacity;
 };
 void effects_init(struct effects *e);
-void effects_fini(
-	struct effects *e); /* frees the array only: the driver has taken what effects carried */
+/* Frees the array only: the driver has taken what effects carried. */
+void effects_fini(struct effects *e);
 
 struct node_config {
 	struct node_info
@@ -155,8 +157,8 @@ struct node_config {
 	} *bad_disks;
 	uint32_t bad_disk_count;
 	uint64_t scrub_interval_ms; /* instead of the map's; 0: as the map says */
-	uint64_t
-		max_client_bytes; /* payload of client requests under way at once; 0: default. Beyond: RES_AGAIN */
+	/* Payload of client requests under way at once; 0: default. Beyond: RES_AGAIN. */
+	uint64_t max_client_bytes;
 };
 
 struct node *node_create(const struct node_config *config);

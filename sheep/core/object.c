@@ -3,13 +3,10 @@
 /*
  * Objects at their primary, and the operations that wait for them.
  *
- * An operation runs when (1) nothing must be rebuilt first, (2) it has the object's lock -
- * readers and
- * recovery share it, a writer excludes - and (3), for writers, the object's version is known.
- * Waiters
- * are served in order. A write that cannot be completed keeps its lock until the interval ends:
- * nobody may
- * see the object before peering has decided about that version.
+ * An operation runs when (1) nothing must be rebuilt first, (2) it has the object's lock - readers
+ * and recovery share it, a writer excludes - and (3), for writers, the object's version is known.
+ * Waiters are served in order. A write that cannot be completed keeps its lock until the interval
+ * ends: nobody may see the object before peering has decided about that version.
  */
 #include <assert.h>
 #include <stdlib.h>

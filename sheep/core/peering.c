@@ -5,13 +5,12 @@
  * acknowledged before.
  *
  *   PG_QUERY       every slot that is up, then every disk that was a slot since the PG was last
- *   clean,
- *                  tells what it knows of the PG and promises to refuse older epochs
+ *                  clean, tells what it knows of the PG and promises to refuse older epochs
  *   PG_LIST        they tell what they hold of each object that may differ (listing.c); resolve.c
- *   decides about it, pg_log.c about the requests behind it
+ *                  decides about it, pg_log.c about the requests behind it
  *   PG_ROLLBACK    versions that were never acknowledged are taken back, durably
  *   PG_ACTIVATING  every slot records that the PG is active in this interval, and how far all is
- *   decided
+ *                  decided
  *   PG_ACTIVE      clients are served; what is missing is rebuilt
  *
  *   PG_DOWN        an interval that may have acknowledged writes has no member we can ask: wait

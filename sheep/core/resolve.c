@@ -5,13 +5,12 @@
  *
  * Versions are looked at from the last accepted down. A version
  *   - on at least k shards, or known committed, or a tombstone nobody rules out, stands: it is
- *   rolled forward;
+ *     rolled forward;
  *   - of which each interval since it was written has a heard slot that did not accept it was never
- *   acknowledged: it is taken back, the next older is looked at;
- *   - older than the last clean epoch that a slot of that epoch lacks is a left-over of a
- *   deleted object: dropped;
- *   - otherwise cannot be decided: the object is unfound and waits, while the rest of the PG
- *   serves.
+ *     acknowledged: it is taken back, the next older is looked at;
+ *   - older than the last clean epoch that a slot of that epoch lacks is a left-over of a deleted
+ *     object: dropped;
+ *   - otherwise cannot be decided: the object is unfound and waits, while the rest of the PG serves.
  */
 #include <assert.h>
 #include <stdlib.h>

@@ -6,7 +6,7 @@
  *   write_run        lock held, version known, repeated requests answered from the PG's log
  *   (partial, EC)    old bytes of the ranges are read: plan_run -> write_old_read
  *   write_encode     parity of the new bytes, or of (new xor old) for a partial write: the code
- *   is linear
+ *                    is linear
  *   write_prepare    every live slot gets its part under a new version, or just the version
  *   write_answer     all durable: the client is answered, the commit point moves
  *

@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 /* What happened in a run, or in many: faults by kind, branches of the protocol. */
+#define SECOND_FENCE " (second fence)" /* nothing gets there while the first rule holds (README.md) */
 #define SIM_FAULTS(X)                                                                              \
 	X(FAULT_CRASH, "node crashes")                                                             \
 	X(FAULT_POWER_CUT, "power cut of all nodes")                                               \
@@ -89,7 +90,7 @@ extern const char *const sim_fault_name[FAULT_KINDS];
 	X(BR_PUSH_DELETE, "tombstone pushed")                                                      \
 	X(BR_PUSH_HEALS, "push heals a damaged shard")                                             \
 	X(BR_PUSH_OVER_OLD, "push over an older version")                                          \
-	X(BR_PUSH_OVERTAKEN, "push refused: overtaken by a newer write")                           \
+	X(BR_PUSH_OVERTAKEN, "push refused: overtaken by a newer write" SECOND_FENCE)              \
 	X(BR_PUSH_NOSPACE, "push refused: no space")                                               \
 	X(BR_PUSH_IO, "push failed: EIO")                                                          \
 	X(BR_READ_STRAY, "shard read from a former holder")                                        \
