@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "fuse/gather.h"
+#include "fuse/tree.h"
 
 int io_errno(int err)
 {
@@ -120,19 +121,62 @@ static void settle_post(struct volume *v)
 	workers_post(v->mount->workers, &s->job);
 }
 
+/* The kernel's pages have what the cluster has not: whoever reads next sees what there is. */
+struct drop_job {
+	struct job job;
+	struct volume *volume;
+	off_t begin, length;
+};
+
+static void drop_run(struct job *job)
+{
+	struct drop_job *d = (struct drop_job *)job;
+	struct volume *v = d->volume;
+
+	/* It waits for pages that are being read, so somebody must serve those. */
+	if (!fuse_session_exited(v->mount->session))
+		(void)fuse_lowlevel_notify_inval_inode(v->mount->session, tree_ino(v), d->begin,
+		                                       d->length);
+	volume_unref(v);
+	free(d);
+}
+
+static void drop_post(const struct op *op)
+{
+	struct drop_job *d = memory_zeroed(sizeof(*d));
+
+	*d = (struct drop_job){
+		.job.run = drop_run,
+		.volume = op->volume,
+		.begin = (off_t)op->begin,
+		.length = (off_t)(op->end - op->begin),
+	};
+	pthread_mutex_lock(&op->volume->mount->lock);
+	volume_ref(op->volume);
+	pthread_mutex_unlock(&op->volume->mount->lock);
+	workers_post(op->volume->mount->workers, &d->job);
+}
+
+static void write_failed(const struct op *op, int result)
+{
+	struct mount *m = op->volume->mount;
+
+	pthread_mutex_lock(&m->lock);
+	volume_note_error(op->volume, result);
+	pthread_mutex_unlock(&m->lock);
+	mount_log(m, "volume %s: %llu bytes at %llu could not be written: %s", op->volume->name,
+	          (unsigned long long)(op->end - op->begin), (unsigned long long)op->begin,
+	          sf_error());
+	drop_post(op);
+}
+
 static void write_end(struct op *op, int result)
 {
 	struct mount *m = op->volume->mount;
 
 	if (op->accepted) {
-		pthread_mutex_lock(&m->lock);
 		if (result < 0)
-			volume_note_error(op->volume, result);
-		pthread_mutex_unlock(&m->lock);
-		if (result < 0)
-			mount_log(m, "volume %s: %llu bytes at %llu could not be written: %s",
-			          op->volume->name, (unsigned long long)(op->end - op->begin),
-			          (unsigned long long)op->begin, sf_error());
+			write_failed(op, result);
 		gather_release(m, op->accepted);
 	}
 	for (struct durable_ref *r; (r = op->durables);) {

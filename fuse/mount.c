@@ -147,11 +147,12 @@ static void signal_take(struct mount *m, int signal_fd)
 
 	if (read(signal_fd, &info, sizeof(info)) != sizeof(info))
 		return;
-	/* The second one does not wait for anything. */
-	if (m->leaving)
-		fuse_session_exit(m->session);
-	else
-		leave_start(m);
+	/* The second one waits for nothing: what was accepted and not synced is lost. */
+	if (m->leaving) {
+		fuse_session_unmount(m->session);
+		_exit(EXIT_FAILURE);
+	}
+	leave_start(m);
 	m->leaving = true;
 }
 
