@@ -19,15 +19,15 @@ struct leave_job {
 };
 
 /* An ordinary user's mount is taken off by a program that may. */
-static bool unmount(const struct mount *m)
+static bool unmount(const struct mount *m, bool lazily)
 {
 	char *path = m->options->mountpoint;
-	char *command[] = {"fusermount3", "-qu", "--", path, NULL};
+	char *command[] = {"fusermount3", lazily ? "-quz" : "-qu", "--", path, NULL};
 	pid_t pid;
 	int status;
 
 	if (geteuid() == 0)
-		return umount2(path, UMOUNT_NOFOLLOW) == 0;
+		return umount2(path, UMOUNT_NOFOLLOW | (lazily ? MNT_DETACH : 0)) == 0;
 	if (posix_spawnp(&pid, "fusermount3", NULL, NULL, command, environ) != 0)
 		return false;
 	return waitpid(pid, &status, 0) == pid && status == 0;
@@ -65,10 +65,11 @@ static void leave_run(struct job *job)
 	struct mount *m = l->mount;
 
 	free(l);
-	if (unmount(m))
+	if (unmount(m, false))
 		return; /* the loop sees it */
 	mount_log(m, "files are open; their users get errors from now on");
 	pages_write(m);
+	m->taken_off = unmount(m, true);
 	fuse_session_exit(m->session);
 	mount_wake(m);
 }

@@ -245,14 +245,21 @@ static int mount_attach(struct mount *m, struct fuse_args *fuse)
 	return 0;
 }
 
-static int signals_open(void)
+static sigset_t signals_of_the_end(void)
 {
-	static const int numbers[] = {SIGTERM, SIGINT, SIGHUP};
 	sigset_t set;
 
 	sigemptyset(&set);
-	for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)
-		sigaddset(&set, numbers[i]);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGHUP);
+	return set;
+}
+
+static int signals_open(void)
+{
+	sigset_t set = signals_of_the_end();
+
 	/* Before the first thread starts, so that no other gets them. */
 	pthread_sigmask(SIG_BLOCK, &set, NULL);
 	signal(SIGPIPE, SIG_IGN);
@@ -324,6 +331,7 @@ int mount_serve(const struct options *options, struct fuse_args *fuse, int ready
 {
 	struct mount *m = memory_zeroed(sizeof(*m));
 	int signal_fd = signals_open(), err;
+	sigset_t set;
 
 	mount_init(m, options, ready_fd);
 	err = mount_connect(m);
@@ -334,8 +342,13 @@ int mount_serve(const struct options *options, struct fuse_args *fuse, int ready
 	if (!err) {
 		openlog("sheepfs", LOG_PID, LOG_DAEMON);
 		loop(m, signal_fd);
+		/* Whoever does not want to wait for the cluster any longer may kill it now. */
+		set = signals_of_the_end();
+		pthread_sigmask(SIG_UNBLOCK, &set, NULL);
 		mount_drain(m);
-		fuse_session_unmount(m->session); /* lazily; files may be open */
+		if (m->taken_off)
+			terminal_leave(); /* libfuse says that it is not mounted any more */
+		fuse_session_unmount(m->session);
 		if (!m->serving) {
 			fprintf(stderr, "sheepfs: cannot mount on %s: %s\n", options->mountpoint,
 			        fuse_reason());

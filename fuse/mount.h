@@ -66,6 +66,7 @@ struct mount {
 	bool greeted; /* by the kernel */
 	bool serving; /* and it took the answer */
 	bool leaving;
+	bool taken_off; /* from its place, by leave.c */
 
 	int wake_fd;  /* wakes the loop */
 	int ready_fd; /* written to when it is mounted; -1: nobody waits */
