@@ -10,6 +10,7 @@
 #include "client/lib/error.h"
 #include "client/lib/inode.h"
 #include "client/lib/lock.h"
+#include "client/lib/owner_check.h"
 #include "client/lib/volume.h"
 #include "lib/base/math.h"
 #include "lib/base/mem.h"
@@ -52,6 +53,7 @@ struct part {
 	uint8_t *data;    /* the io's bytes that it is about */
 	uint32_t pending; /* answers to wait for */
 	bool whole;       /* a discard of all there is in the object */
+	uint32_t owner;   /* READ: whose object the map says it is; 0: nobody's */
 };
 
 /* An object of another volume id that is changed: copied first. Other changes of it wait. */
@@ -168,10 +170,37 @@ static void part_set_owner(struct part *part, uint32_t owner)
 		part->pending++;
 }
 
+static void part_start_read(struct part *part, uint32_t owner);
+
+static void part_checked(struct owner_check *check, int err, uint32_t owner)
+{
+	struct part *part = check->arg;
+	bool moved = err == 0 && owner != 0 && owner != part->owner;
+
+	if (err == -ESTALE)
+		io_fail(part->io, err, "the volume was deleted or replaced; open it again");
+	else if (err < 0)
+		io_fail(part->io, err, check->req.why);
+	owner_check_free(check);
+	if (moved) {
+		part_start_read(part, owner);
+		request_submit(part->io->volume->cluster, &part->req);
+		return;
+	}
+	part_unhold(part); /* the zeros are right */
+}
+
 static void part_done(struct request *req)
 {
 	struct part *part = req->arg;
+	struct sf_volume *v = part->io->volume;
 
+	if (req->type == MSG_OBJ_READ && req->result == 0 && part->owner && !v->lock &&
+	    (req->reply_flags & MSG_F_ABSENT)) {
+		request_fini(req);
+		owner_check_start(v, part->piece.index, part_checked, part);
+		return;
+	}
 	if (req->result == -ENOENT && req->type == MSG_OBJ_READ)
 		memset(req->rx, 0, req->length); /* absent reads as zeros */
 	else if (req->result < 0)
@@ -326,7 +355,8 @@ static void part_start_write(struct part *part)
 
 static void part_start_read(struct part *part, uint32_t owner)
 {
-	part_request(part, MSG_OBJ_READ, owner);
+	part->owner = owner;
+	part_request(part, MSG_OBJ_READ, owner ? owner : part->io->volume->info.id);
 	part->req.offset = part->piece.offset;
 	part->req.rx = part->data;
 	part->req.length = part->piece.length;
@@ -346,7 +376,7 @@ static void part_start(struct part *part)
 	part->whole = io->kind == IO_DISCARD &&
 	              part->piece.length == object_length(v, part->piece.index);
 	if (io->kind == IO_READ) {
-		part_start_read(part, owner ? owner : v->info.id);
+		part_start_read(part, owner);
 	} else if (owner && owner != v->info.id && !part->whole) {
 		copy_start(part, owner);
 		return;

@@ -48,6 +48,8 @@ client_lib_libsheepfold_a_SOURCES = \
 	client/lib/mapcache.h \
 	client/lib/meta_object.c \
 	client/lib/meta_object.h \
+	client/lib/owner_check.c \
+	client/lib/owner_check.h \
 	client/lib/redundancy.c \
 	client/lib/request.c \
 	client/lib/request.h \

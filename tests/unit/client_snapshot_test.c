@@ -254,6 +254,35 @@ static void a_rollback_brings_the_snapshot_back(void **state)
 	assert_text(t, "test", NULL, 0, "first");
 }
 
+/* Without the lock, with an old map: never zeros for what was there. */
+static void a_reader_with_an_old_map_reads_what_is_there_or_is_told(void **state)
+{
+	struct fixture *t = *state;
+	struct sf_volume *r, *v;
+	char back[8] = "";
+
+	put(t, "test", 0, "first");
+	put(t, "test", MIB, "second");
+	assert_int_equal(sf_snapshot_create(t->cluster, "test", "one"), 0);
+	assert_int_equal(sf_volume_open(t->cluster, "test", &r), 0);
+	assert_int_equal(sf_read(r, back, 5, 0), 0);
+	/* Copied, and the snapshot's object is gone. */
+	put(t, "test", 0, "F");
+	assert_int_equal(sf_snapshot_delete(t->cluster, "test", "one"), 0);
+	assert_int_equal(sf_read(r, back, 5, 0), 0);
+	assert_string_equal(back, "First");
+	/* Discarded. */
+	assert_int_equal(sf_volume_open_write(t->cluster, "test", "x", &v), 0);
+	assert_int_equal(sf_discard(v, MIB, MIB), 0);
+	sf_volume_close(v);
+	/* The whole volume was replaced. */
+	assert_int_equal(sf_volume_alter_copy(t->cluster, "test", (struct sf_redundancy){1, 1}, NULL,
+	                                      NULL, NULL),
+	                 0);
+	assert_int_equal(sf_read(r, back, 5, 0), -ESTALE);
+	assert_int_equal(sf_volume_close(r), 0);
+}
+
 /* ---- Below a writer that goes on ---- */
 
 struct writing {
@@ -505,6 +534,7 @@ int main(void)
 		CASE(a_clone_is_a_volume_of_its_own),
 		CASE(a_copied_clone_shares_nothing),
 		CASE(a_rollback_brings_the_snapshot_back),
+		CASE(a_reader_with_an_old_map_reads_what_is_there_or_is_told),
 		CASE(a_snapshot_is_taken_below_a_writer),
 		CASE(a_snapshot_cut_off_anywhere_has_happened_or_not),
 		CASE(a_rollback_cut_off_anywhere_has_happened_or_not),
