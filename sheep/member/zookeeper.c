@@ -18,8 +18,8 @@
  * Membership by ZooKeeper (-c zookeeper:...): drives zk_logic.c with the single-threaded libzookeeper in the reactor.
  *
  * The library's own session events come late (what is queued when a connection breaks is told only on the next one), so the
- * state is looked at after every call instead. And its own search for another server passes servers by (ZOOKEEPER-2466): three
- * of five daemons once found none of two living servers for 40 s. So a handle knows one server and serves for one connection;
+ * state is looked at after every call instead. And its own search for another server can pass servers by (ZOOKEEPER-2466).
+ * So a handle knows one server and serves for one connection;
  * when that is lost, or is not made in time, it is closed, and the next server gets another handle with the same session.
  * Handles are opened and closed outside the library's callbacks.
  */

@@ -52,7 +52,9 @@ class Net:
         self.bridge = 'sf%db' % os.getpid()
         self.net = free_subnet()
         self.spaces = []
-        run('ip', 'link', 'add', self.bridge, 'type', 'bridge')
+        # Its own address for good: it would take a new port's otherwise, and the others would not find it for half a minute.
+        run('ip', 'link', 'add', self.bridge, 'address', '02:00:00:%02x:%02x:%02x' % (
+            os.getpid() >> 16 & 255, os.getpid() >> 8 & 255, os.getpid() & 255), 'type', 'bridge')
         run('ip', 'addr', 'add', '%s/24' % self.address(HOST), 'dev', self.bridge)
         run('ip', 'addr', 'add', '%s/24' % self.address(SERVICE), 'dev', self.bridge)
         run('ip', 'link', 'set', self.bridge, 'up')

@@ -56,7 +56,8 @@ class Stage:
         if self.engine is None:
             self.engine = self.engine_class()
             self.engine.start()
-        if self.cluster is None:
+        if self.cluster is None or self.load is None:
+            self.drop(False)
             self.fresh()
         self.load.ask('reset')
 
@@ -74,7 +75,7 @@ class Stage:
 
     def close(self):
         try:
-            if self.cluster:
+            if self.load:
                 say(self.load.finish())
                 self.cluster.check_processes()
                 self.cluster.end_in_order()
@@ -157,6 +158,8 @@ def join(stage):
 def orderly_leave(stage):
     """a daemon that leaves in order is missed by nobody"""
     c = stage.cluster
+    if len(c.nodes) == NODES:
+        start_and_wait(stage, c.add_node())
     node = c.nodes[-1]
     start = time.monotonic()
     node.signal(signal.SIGTERM)
