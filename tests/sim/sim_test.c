@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "tests/sim/runner.h"
+#include "tests/sim/sim_member.h"
 
 /* With SF_QUICK (sanitizers): a tenth. */
 enum { SEEDS = 2000, SEEDS_QUICK = 200 };
@@ -41,6 +42,14 @@ static void seeds_keep_every_promise(void **state)
 	struct scenario_options options = {0};
 
 	assert_int_equal(seeds_fail(&options, 1, seeds()), 0);
+}
+
+static void zookeeper_decides_membership_without_harm(void **state)
+{
+	struct scenario_options options = {.driver = sim_driver_find("zookeeper")};
+
+	assert_non_null(options.driver);
+	assert_int_equal(seeds_fail(&options, 1, seeds() / 5), 0);
 }
 
 static void compare_and_swap_is_linearizable_too(void **state)
@@ -145,6 +154,7 @@ int main(void)
 		cmocka_unit_test(what_is_dropped_does_not_happen),
 		cmocka_unit_test(seeds_that_once_failed_keep_every_promise),
 		cmocka_unit_test(seeds_keep_every_promise),
+		cmocka_unit_test(zookeeper_decides_membership_without_harm),
 		cmocka_unit_test(compare_and_swap_is_linearizable_too),
 		cmocka_unit_test(nodes_are_drained_and_worked_on_without_harm),
 	};
