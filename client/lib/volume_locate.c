@@ -51,9 +51,10 @@ static void shard_answered(struct batch_slot *slot, void *arg)
 
 	if (slot->req.result < 0 || !reply || reply->entry_count == 0)
 		return;
-	shard->version =
-		reply->entries[0].pending ? reply->entries[0].pending : reply->entries[0].version;
-	shard->present = !(reply->entries[0].flags & (ENTRY_TOMBSTONE | ENTRY_PENDING_TOMBSTONE));
+	const struct shard_entry *e = &reply->entries[0];
+	uint32_t dead = e->pending ? ENTRY_PENDING_TOMBSTONE : ENTRY_TOMBSTONE;
+	shard->version = e->pending ? e->pending : e->version;
+	shard->present = !(e->flags & dead);
 	l->exists |= shard->present;
 }
 
