@@ -27,3 +27,9 @@ tests_unit_member_register_test_SOURCES = tests/unit/member_register_test.c test
 tests_unit_member_register_test_LDADD = sheep/member/libmember.a lib/place/libplace.a \
 	lib/wire/libwire.a lib/base/libbase.a $(PROTOBUF_C_LIBS) $(ISAL_LIBS) $(EV_LIBS) $(ZOOKEEPER_LIBS) $(CMOCKA_LIBS)
 TAP_TESTS += tests/unit/member_register_test
+
+check_PROGRAMS += tests/unit/member_zookeeper_test
+tests_unit_member_zookeeper_test_SOURCES = tests/unit/member_zookeeper_test.c
+tests_unit_member_zookeeper_test_LDADD = sheep/member/libmember.a lib/place/libplace.a \
+	lib/wire/libwire.a lib/base/libbase.a $(PROTOBUF_C_LIBS) $(ISAL_LIBS) $(CMOCKA_LIBS)
+TAP_TESTS += tests/unit/member_zookeeper_test
