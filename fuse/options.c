@@ -5,11 +5,13 @@
 #include <errno.h>
 #include <fuse_lowlevel.h>
 #include <getopt.h>
+#include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "fuse/memory.h"
 #include "include/sheepfold.h"
@@ -147,6 +149,7 @@ static int option_take(struct options *o, int c, const char *word, struct fuse_a
 
 static int mountpoint_take(struct options *o, const char *path)
 {
+	char inside[PATH_MAX + 16];
 	struct stat st;
 
 	if (stat(path, &st) < 0) {
@@ -161,6 +164,11 @@ static int mountpoint_take(struct options *o, const char *path)
 	}
 	if (!S_ISDIR(st.st_mode)) {
 		fprintf(stderr, "sheepfs: cannot mount on %s: it is no directory\n", path);
+		return EXIT_FAILURE;
+	}
+	snprintf(inside, sizeof(inside), "%s/vdi/unmount", path);
+	if (access(inside, F_OK) == 0) {
+		fprintf(stderr, "sheepfs: a cluster is mounted on %s already\n", path);
 		return EXIT_FAILURE;
 	}
 	o->mountpoint = realpath(path, NULL);
