@@ -101,6 +101,13 @@ MUTANTS = [
     Mutant('lost_forgotten', 'a lost object is lost until what replaces it has succeeded',
            C + 'trouble.c', '\to->version = m->version;\n', '\to->version = m->version;\n\tmissing_free(node, m);\n',
            'absent_test'),
+    Mutant('write_taken_for_delete', 'a remembered change may be a write that only damaged slots have',
+           C + 'check.c', 'if (s->absent && changed > v->version && s->damaged &&',
+           'if (0 && changed > v->version && s->damaged &&', 'scrub_test'),
+    Mutant('contradictions_stay', 'what the scrub reports goes with the placement group',
+           C + 'epochs.c', '\t\t\ttroubles_forget_pg(node, p->pool, i);', '\t\t\t;', 'scrub_test'),
+    Mutant('store_no_salt', 'what a client wrote does not pass for a batch of the log',
+           'sheep/store/replay.c', 'f->h.salt != st->sb.salt || ', '', 'store_damage_test'),
     # ---- What a disk promises (sheep/core/disk_job.h)
     Mutant('old_dropped_at_prepare', 'the old version is kept until the new one is committed',
            'tests/sim/disk_pg.c', '\tlog_add(pg, &e);\n\t*ret_version = req->version;',

@@ -232,6 +232,43 @@ static void a_lone_copy_is_neither_dropped_nor_spread(void **state)
 	rig_fini(&r);
 }
 
+/* The last change that is remembered may have been a write that only a damaged slot has. */
+static void a_remembered_write_is_not_taken_for_a_delete(void **state)
+{
+	struct rig r = {0};
+
+	rig_init(&r, 1, 2, RIG_SCRUB_MS);
+	rig_slot_shard(&r, 0)->committed.rotten = true;
+	shard_age(&r, 1);
+	rig_shard_lose(&r, 2);
+	run_scrub(&r);
+	assert_int_equal(undecided(&r), 1);
+	assert_int_equal(sum(&r).leftover, 0);
+	assert_non_null(rig_slot_shard(&r, 0));
+	assert_non_null(rig_slot_shard(&r, 1));
+	rig_fini(&r);
+}
+
+/* Its new primary finds its own. */
+static void what_a_primary_found_goes_with_the_placement_group(void **state)
+{
+	struct rig r = {0};
+	uint32_t first = RIG_NODES;
+
+	rig_init(&r, 2, 1, RIG_SCRUB_MS);
+	shard_falsify(&r, 1);
+	run_scrub(&r);
+	for (uint32_t i = 0; i < RIG_NODES; i++)
+		if (r.w->nodes[i]->core->contradiction_count)
+			first = i;
+	assert_true(first < RIG_NODES);
+	sim_node_fail_disk(r.w, first, 0);
+	world_run_until(r.w, r.w->now_us + 2 * SIM_SECOND);
+	assert_false(r.w->failed);
+	assert_int_equal(r.w->nodes[first]->core->contradiction_count, 0);
+	rig_fini(&r);
+}
+
 static void shards_of_another_slot_are_dropped(void **state)
 {
 	struct rig r = {0};
@@ -259,6 +296,8 @@ int main(void)
 		cmocka_unit_test(nothing_is_rebuilt_from_shards_that_disagree),
 		cmocka_unit_test(leftovers_of_deleted_objects_are_dropped),
 		cmocka_unit_test(a_lone_copy_is_neither_dropped_nor_spread),
+		cmocka_unit_test(a_remembered_write_is_not_taken_for_a_delete),
+		cmocka_unit_test(what_a_primary_found_goes_with_the_placement_group),
 		cmocka_unit_test(shards_of_another_slot_are_dropped),
 	};
 
