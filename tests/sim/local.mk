@@ -61,8 +61,8 @@ tests_sim_libsim_a_SOURCES = \
 SIM_LIBS = tests/sim/libsim.a sheep/core/libcore.a sheep/member/libmember.a lib/ec/libec.a lib/place/libplace.a lib/wire/libwire.a \
 	lib/base/libbase.a $(ISAL_LIBS) $(PROTOBUF_C_LIBS)
 
-check_PROGRAMS += tests/sim/sim tests/sim/sim_test tests/sim/check_test tests/sim/check_history_test tests/sim/disk_test tests/sim/scrub_test tests/sim/absent_test
-TAP_TESTS += tests/sim/disk_test tests/sim/check_test tests/sim/check_history_test tests/sim/scrub_test tests/sim/absent_test tests/sim/sim_test
+check_PROGRAMS += tests/sim/sim tests/sim/sim_test tests/sim/check_test tests/sim/check_history_test tests/sim/disk_test tests/sim/scrub_test tests/sim/absent_test tests/sim/guard_test
+TAP_TESTS += tests/sim/disk_test tests/sim/check_test tests/sim/check_history_test tests/sim/scrub_test tests/sim/absent_test tests/sim/guard_test tests/sim/sim_test
 
 tests_sim_sim_SOURCES = tests/sim/main.c
 tests_sim_sim_LDADD = $(SIM_LIBS)
@@ -74,6 +74,8 @@ tests_sim_check_history_test_SOURCES = tests/sim/check_history_test.c
 tests_sim_check_history_test_LDADD = $(SIM_LIBS) $(CMOCKA_LIBS)
 tests_sim_disk_test_SOURCES = tests/sim/disk_test.c
 tests_sim_disk_test_LDADD = $(SIM_LIBS) $(CMOCKA_LIBS)
+tests_sim_guard_test_SOURCES = tests/sim/guard_test.c tests/sim/rig.c tests/sim/rig.h
+tests_sim_guard_test_LDADD = $(SIM_LIBS) $(CMOCKA_LIBS)
 tests_sim_absent_test_SOURCES = tests/sim/absent_test.c tests/sim/rig.c tests/sim/rig.h
 tests_sim_absent_test_LDADD = $(SIM_LIBS) $(CMOCKA_LIBS)
 tests_sim_scrub_test_SOURCES = tests/sim/scrub_test.c tests/sim/rig.c tests/sim/rig.h
