@@ -330,9 +330,9 @@ static void slots_fini(struct work *w)
 
 static void usage(void)
 {
-	fputs("usage: workload [-a ADDRESS] [-p PORT] [-n IN-FLIGHT] [-s SEED] [-d DELAY-US] [-T TIMEOUT-MS] [-e]\n"
+	fputs("usage: workload [-a ADDRESS] [-p PORT] [-n IN-FLIGHT] [-s SEED] [-d DELAY-US] [-T TIMEOUT-MS] [-e] [-L]\n"
 	      "                [-f] [-m MODEL-FILE] [-v] VOLUME\n"
-	      "-m: load the model from there if the file exists, and save it at the end; -v: only verify\n",
+	      "-m: load the model from there if the file exists, and save it at the end; -v: only verify; -L: with the volume's lock\n",
 	      stderr);
 	exit(64);
 }
@@ -341,14 +341,14 @@ struct plan {
 	struct sf_options options;
 	const char *volume, *model_path;
 	uint64_t seed;
-	bool verify_only;
+	bool verify_only, locked;
 };
 
 static bool parse(int argc, char **argv, struct plan *p, struct work *w)
 {
 	int c;
 
-	while ((c = getopt(argc, argv, "a:p:n:s:d:T:efm:v")) != -1) {
+	while ((c = getopt(argc, argv, "a:p:n:s:d:T:efm:vL")) != -1) {
 		switch (c) {
 		case 'a':
 			p->options.address = optarg;
@@ -376,6 +376,9 @@ static bool parse(int argc, char **argv, struct plan *p, struct work *w)
 			break;
 		case 'm':
 			p->model_path = optarg;
+			break;
+		case 'L':
+			p->locked = true;
 			break;
 		case 'v':
 			p->verify_only = true;
@@ -440,7 +443,8 @@ int main(int argc, char **argv)
 	pthread_mutex_init(&w.lock, NULL);
 	pthread_cond_init(&w.changed, NULL);
 	if (sf_connect(&p.options, &w.cluster) < 0 ||
-	    sf_volume_open(w.cluster, p.volume, &w.volume) < 0) {
+	    (p.locked ? sf_volume_open_write(w.cluster, p.volume, "workload", &w.volume)
+	              : sf_volume_open(w.cluster, p.volume, &w.volume)) < 0) {
 		fprintf(stderr, "workload: %s\n", sf_error());
 		return 2;
 	}

@@ -1,3 +1,3 @@
-dist_check_SCRIPTS += tests/lint/lint
-TAP_TESTS += tests/lint/lint
-EXTRA_DIST += tests/lint/rules.py
+dist_check_SCRIPTS += tests/lint/lint tests/lint/coverage
+TAP_TESTS += tests/lint/lint tests/lint/coverage
+EXTRA_DIST += tests/lint/rules.py doc/dog-coverage.md doc/backup-format.md
