@@ -338,6 +338,9 @@ static int run(struct options *o, int ready)
 	raise_limits();
 	if (!keys.count)
 		log_info(&log, "no key (--key FILE): listening on loopback only");
+	else
+		log_info(&log, "key %s: listening on %s; the others are told %s", keys.v[0].id, o->bind_addr,
+		         o->my_addr);
 	if (daemon_create(&d, &daemon, text) < 0 ||
 	    (o->pidfile && write_pidfile(o->pidfile, text) < 0))
 		return fail(ready, text);

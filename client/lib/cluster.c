@@ -257,7 +257,10 @@ static int seeds_resolve(struct sf_cluster *c, const char *address, uint16_t por
 {
 	static const int families[] = {AF_INET, AF_INET6};
 	struct addrinfo *info;
+	char bare[INET6_ADDRSTRLEN];
 
+	if (sscanf(address, "[%45[0-9a-fA-F:.]]", bare) == 1) /* as node list prints it */
+		address = bare;
 	for (int i = 0; i < 2; i++) {
 		struct addrinfo hints = {.ai_family = families[i], .ai_socktype = SOCK_STREAM};
 

@@ -149,13 +149,16 @@ const char *conn_name(const struct conn *c, char name[CONN_NAME_LEN])
 		if (ss.ss_family == AF_INET) {
 			inet_ntop(AF_INET, &in->sin_addr, addr, sizeof(addr));
 			port = ntohs(in->sin_port);
+		} else if (ss.ss_family == AF_INET6 && IN6_IS_ADDR_V4MAPPED(&in6->sin6_addr)) {
+			inet_ntop(AF_INET, &in6->sin6_addr.s6_addr[12], addr, sizeof(addr));
+			port = ntohs(in6->sin6_port);
 		} else if (ss.ss_family == AF_INET6) {
 			inet_ntop(AF_INET6, &in6->sin6_addr, addr, sizeof(addr));
 			port = ntohs(in6->sin6_port);
 		}
 	}
-	snprintf(name, CONN_NAME_LEN, "%s %s:%u", c->role == CONN_CLIENT ? "client" : "connection",
-	         addr, port);
+	snprintf(name, CONN_NAME_LEN, strchr(addr, ':') ? "%s [%s]:%u" : "%s %s:%u",
+	         c->role == CONN_CLIENT ? "client" : "connection", addr, port);
 	return name;
 }
 
