@@ -86,27 +86,43 @@ static uint64_t pieces_cut(struct copying *c, uint64_t pos, uint64_t end, uint32
 	return pos;
 }
 
-int map_copy(struct sf_cluster *cluster, const struct inode *from, const struct inode *to)
+static void extent_copy(struct copying *c, struct batch *batch, const struct inode *from,
+                        const struct inode *to, uint64_t pos, uint64_t end)
 {
-	uint64_t size = MIN(from->info.size_bytes, to->info.size_bytes), pos = INODE_HEADER_LEN;
-	uint64_t end = inode_map_pos(volume_objects(size, from->info.object_shift));
-	struct copying *c = xcalloc(1, sizeof(*c));
-	struct batch batch;
 	uint32_t count;
-	int err = inode_part_shift(cluster, &c->shift);
 
-	batch_init(&batch, cluster, COPY_WINDOW, 0, piece_answered, c);
-	while (!err && !c->err && pos < end) {
+	while (!c->err && pos < end) {
 		pos = pieces_cut(c, pos, end, &count);
 		for (uint32_t i = 0; i < count; i++)
-			piece_submit(c, &batch, i, from->info.id, MSG_OBJ_READ);
-		batch_wait(&batch);
+			piece_submit(c, batch, i, from->info.id, MSG_OBJ_READ);
+		batch_wait(batch);
 		for (uint32_t i = 0; i < count && !c->err; i++)
 			if (c->pieces[i].filled)
-				piece_submit(c, &batch, i, to->info.id, MSG_OBJ_WRITE);
-		batch_wait(&batch);
+				piece_submit(c, batch, i, to->info.id, MSG_OBJ_WRITE);
+		batch_wait(batch);
 	}
+}
+
+int map_copy(struct sf_cluster *cluster, const struct inode *from, const struct inode *to)
+{
+	uint64_t size = MIN(from->info.size_bytes, to->info.size_bytes);
+	uint64_t end = inode_map_pos(volume_objects(size, from->info.object_shift));
+	struct copying *c;
+	struct map_extent *extents;
+	struct batch batch;
+	size_t count;
+	int err = map_extents_read(cluster, from, &extents, &count);
+
+	if (err < 0)
+		return err;
+	c = xcalloc(1, sizeof(*c));
+	err = inode_part_shift(cluster, &c->shift);
+	batch_init(&batch, cluster, COPY_WINDOW, 0, piece_answered, c);
+	for (size_t i = 0; i < count && !err && !c->err; i++)
+		extent_copy(c, &batch, from, to, MAX(extents[i].begin, (uint64_t)INODE_HEADER_LEN),
+		            MIN(extents[i].end, end));
 	batch_fini(&batch);
+	free(extents);
 	if (!err && c->err)
 		err = error_set(c->err, "%s", c->why);
 	free(c);

@@ -12,6 +12,7 @@
 #include "client/lib/family.h"
 #include "client/lib/lock_visit.h"
 #include "client/lib/volume_dir.h"
+#include "lib/base/math.h"
 #include "lib/base/mem.h"
 #include "lib/place/map.h"
 
@@ -96,13 +97,20 @@ static int data_delete(struct sf_cluster *cluster, const struct inode *inode)
 
 static int map_parts_delete(struct sf_cluster *cluster, const struct inode *inode)
 {
-	uint64_t end =
-		inode_map_pos(volume_objects(inode->info.size_bytes, inode->info.object_shift));
-	uint32_t shift;
+	struct map_extent *extents;
+	uint32_t shift = 0;
+	size_t count;
 	int err = inode_part_shift(cluster, &shift);
 
-	for (uint64_t part = 1; !err && part << shift < end; part++)
-		err = inode_remove(cluster, inode->info.id, (uint32_t)part);
+	if (!err)
+		err = map_extents_read(cluster, inode, &extents, &count);
+	if (err < 0)
+		return err;
+	for (size_t i = 0; i < count && !err; i++)
+		for (uint64_t part = MAX(extents[i].begin >> shift, 1ull);
+		     !err && part << shift < extents[i].end; part++)
+			err = inode_remove(cluster, inode->info.id, (uint32_t)part);
+	free(extents);
 	return err;
 }
 

@@ -250,6 +250,38 @@ void map_bytes_scan(const struct inode *inode, uint64_t pos, const uint8_t *byte
 	}
 }
 
+/* Up to so many inode objects are not worth a listing. */
+enum { EXTENTS_FEW = 4 };
+
+int map_extents_read(struct sf_cluster *cluster, const struct inode *inode,
+                     struct map_extent **ret, size_t *ret_count)
+{
+	uint64_t end =
+		inode_map_pos(volume_objects(inode->info.size_bytes, inode->info.object_shift));
+	struct map_extent *v;
+	uint64_t *oids = NULL;
+	uint32_t *sizes = NULL, shift = 0;
+	size_t count = 1;
+	int err = inode_part_shift(cluster, &shift);
+
+	if (!err && end >> shift >= EXTENTS_FEW)
+		err = objects_list(cluster, POOL_META, oid_inode(inode->info.id, 0),
+		                   oid_inode(inode->info.id, UINT32_MAX), &oids, &sizes, &count);
+	if (err < 0)
+		return err;
+	v = xcalloc(count + 1, sizeof(v[0]));
+	v[0].end = end;
+	for (size_t i = 0; oids && i < count; i++) {
+		v[i].begin = (uint64_t)oid_index(oids[i]) << shift;
+		v[i].end = MIN(end, v[i].begin + round_up(sizes[i], SCAN_BYTES));
+	}
+	free(oids);
+	free(sizes);
+	*ret = v;
+	*ret_count = count;
+	return 0;
+}
+
 struct scan {
 	const struct inode *inode;
 	uint64_t from;
@@ -272,22 +304,11 @@ static void scan_answered(struct batch_slot *slot, void *arg)
 	}
 }
 
-int volume_map_scan(struct sf_cluster *cluster, const struct inode *inode, uint64_t from,
-                    void (*entry)(void *arg, uint64_t index, uint32_t owner), void *arg)
+static void extent_scan(struct batch *batch, const struct inode *inode, uint32_t shift,
+                        uint64_t begin, uint64_t end)
 {
-	struct scan s = {.inode = inode, .from = from, .entry = entry, .arg = arg};
-	uint64_t objects = volume_objects(inode->info.size_bytes, inode->info.object_shift);
-	uint64_t end = inode_map_pos(objects);
-	uint32_t shift = 0;
-	struct batch batch;
-	int err = inode_part_shift(cluster, &shift);
-
-	if (err < 0 || from >= objects)
-		return err;
-	batch_init(&batch, cluster, SCAN_WINDOW, SCAN_BYTES, scan_answered, &s);
-	for (uint64_t pos = inode_map_pos(from) & ~(uint64_t)(SCAN_BYTES - 1); pos < end;
-	     pos += SCAN_BYTES) {
-		struct batch_slot *slot = batch_take(&batch, ROUTE_PRIMARY, MSG_OBJ_READ);
+	for (uint64_t pos = begin & ~(uint64_t)(SCAN_BYTES - 1); pos < end; pos += SCAN_BYTES) {
+		struct batch_slot *slot = batch_take(batch, ROUTE_PRIMARY, MSG_OBJ_READ);
 
 		slot->tag = pos;
 		slot->req.pool = POOL_META;
@@ -297,6 +318,28 @@ int volume_map_scan(struct sf_cluster *cluster, const struct inode *inode, uint6
 		slot->req.rx = slot->memory;
 		batch_submit(slot);
 	}
+}
+
+int volume_map_scan(struct sf_cluster *cluster, const struct inode *inode, uint64_t from,
+                    void (*entry)(void *arg, uint64_t index, uint32_t owner), void *arg)
+{
+	struct scan s = {.inode = inode, .from = from, .entry = entry, .arg = arg};
+	struct map_extent *extents;
+	uint32_t shift = 0;
+	struct batch batch;
+	size_t count;
+	int err = inode_part_shift(cluster, &shift);
+
+	if (err < 0 || from >= volume_objects(inode->info.size_bytes, inode->info.object_shift))
+		return err;
+	err = map_extents_read(cluster, inode, &extents, &count);
+	if (err < 0)
+		return err;
+	batch_init(&batch, cluster, SCAN_WINDOW, SCAN_BYTES, scan_answered, &s);
+	for (size_t i = 0; i < count; i++)
+		extent_scan(&batch, inode, shift, MAX(extents[i].begin, inode_map_pos(from)),
+		            extents[i].end);
 	batch_fini(&batch);
+	free(extents);
 	return s.err ? error_set(s.err, "%s", s.why) : 0;
 }

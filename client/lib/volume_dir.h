@@ -57,6 +57,13 @@ int inode_is_valid(struct sf_cluster *cluster, const struct inode *inode, bool *
 int objects_list(struct sf_cluster *cluster, uint32_t pool, uint64_t first, uint64_t last,
                  uint64_t **ret, uint32_t **ret_sizes, size_t *ret_count);
 
+/* Where there is something of the inode, unsorted: of a huge volume's map few parts are there.
+ * malloc'ed. */
+struct map_extent {
+	uint64_t begin, end;
+};
+int map_extents_read(struct sf_cluster *cluster, const struct inode *inode,
+                     struct map_extent **ret, size_t *ret_count);
 /* Calls `entry` on the I/O thread, one at a time, for every non-zero entry of the volume's map with
  * index >= from. */
 int volume_map_scan(struct sf_cluster *cluster, const struct inode *inode, uint64_t from,
