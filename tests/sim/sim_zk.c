@@ -27,6 +27,8 @@ struct zk_client {
 	bool woken, connecting;
 	uint64_t session, seen; /* the newest transaction that was shown */
 	uint64_t heard_us, sent_us;
+	uint64_t lease_until_ms; /* the node's clock */
+	struct map *proposed[2]; /* the last two: one that was sent goes on when the next is refused */
 };
 
 static struct zk_ensemble *ensemble(const struct world *w)
@@ -244,11 +246,34 @@ static void on_live(void *arg, const struct node_info *nodes, uint32_t count)
 	sim_node_event(c->w, c->node, &ev);
 }
 
+static void lease_check(const struct zk_client *c, uint64_t proven_ms, uint32_t lease_ms)
+{
+	const struct map *newest = sim_member_map(c->w);
+	uint32_t known = c->w->nodes[c->node]->seen_epoch;
+	uint64_t won_us = newest && newest->epoch > known ? ensemble(c->w)->won_us[known + 1] : 0;
+
+	if (lease_ms > MEMBER_LEASE_MAX_MS)
+		world_fail(c->w, "node %u: a lease of %u ms", c->node, lease_ms);
+	if (won_us && sim_node_clock_ms(c->w->nodes[c->node], won_us) < proven_ms)
+		world_fail(c->w, "node %u has a lease from %llu ms and does not know epoch %u, committed before", c->node,
+		           (unsigned long long)proven_ms, known + 1);
+}
+
+void zk_client_check_expired(struct world *w, uint32_t node, uint64_t session)
+{
+	const struct zk_client *c = ensemble(w)->clients[node];
+
+	if (c && c->session == session && sim_node_is_life(w, node, c->life) && now_ms(c) < c->lease_until_ms)
+		world_fail(w, "the session of node %u expires while it holds a lease", node);
+}
+
 static void on_lease(void *arg, uint64_t proven_ms, uint32_t lease_ms)
 {
 	struct zk_client *c = arg;
 	struct event ev = {.type = EV_LEASE, .lease_until_ms = proven_ms + lease_ms};
 
+	lease_check(c, proven_ms, lease_ms);
+	c->lease_until_ms = ev.lease_until_ms;
 	sim_node_event(c->w, c->node, &ev);
 }
 
@@ -257,6 +282,10 @@ static void on_proposed(void *arg, int result)
 	struct zk_client *c = arg;
 	struct event ev = {.type = EV_PROPOSED, .result = result};
 
+	if (result == 0 && !(c->proposed[0] && sim_member_is_register_map(c->w, c->proposed[0])) &&
+	    !sim_member_is_register_map(c->w, c->proposed[1]))
+		world_fail(c->w, "node %u is told that its epoch %u won, but another did", c->node,
+		           c->proposed[1]->epoch);
 	sim_node_event(c->w, c->node, &ev);
 }
 
@@ -297,6 +326,8 @@ static void sim_zk_destroy(void *engine)
 	for (struct zk_client *c; (c = e->dead);) {
 		e->dead = c->next_dead;
 		zk_logic_destroy(c->logic);
+		map_unref(c->proposed[0]);
+		map_unref(c->proposed[1]);
 		free(c);
 	}
 	zk_ensemble_destroy(e);
@@ -344,8 +375,12 @@ static void sim_zk_propose(struct world *w, uint32_t node, uint64_t expected_clu
 	struct zk_client *c = ensemble(w)->clients[node];
 	struct map *shaped = sim_member_shape(w, map);
 
-	if (c)
+	if (c) {
 		zk_logic_propose(c->logic, expected_cluster, expected_epoch, shaped);
+		map_unref(c->proposed[0]);
+		c->proposed[0] = c->proposed[1];
+		c->proposed[1] = map_ref(shaped);
+	}
 	map_unref(shaped);
 	map_unref(map);
 }

@@ -19,8 +19,13 @@
  *     session has left is refused, one that was under way may still be committed;
  *   - a server that is cut off, a leader too, goes on answering reads and pings until it notices, and commits nothing;
  *   - a client that has seen more than a server has applied is not taken by it.
+ *
+ * Beside what the whole run is checked for, here:
+ *   - whoever is told a lease knows every map that was committed before the moment from which it counts;
+ *   - no session expires while its node holds a lease;
+ *   - a proposal that is told to have won is the register's map of that epoch.
  */
-enum { ZK_SERVERS_MAX = 5 };
+enum { ZK_SERVERS_MAX = 5, ZK_EPOCHS_MAX = 4200 };
 
 enum zk_txn_type { TXN_NOTHING, TXN_CREATED, TXN_DELETED };
 struct zk_txn {
@@ -84,6 +89,7 @@ struct zk_ensemble {
 	struct zk_conn **conns; /* [id - 1] */
 	uint64_t conn_count;
 	uint32_t part_bytes;
+	uint64_t won_us[ZK_EPOCHS_MAX]; /* [epoch]: when it was committed */
 	struct zk_client *clients[SIM_MAX_NODES];
 	struct zk_client *dead; /* freed at the end */
 };
@@ -109,6 +115,8 @@ void zk_send_request(struct world *w, struct zk_conn *c, const struct zk_request
 void zk_send_close(struct world *w, struct zk_conn *c);
 
 /* To a client (sim_zk.c). */
+/* Its session has expired at the servers: does it hold a lease? */
+void zk_client_check_expired(struct world *w, uint32_t node, uint64_t session);
 enum zk_word { WORD_ACCEPTED, WORD_EXPIRED, WORD_PONG, WORD_ANSWER, WORD_WATCH, WORD_RESET };
 struct zk_message {
 	enum zk_word word;

@@ -174,6 +174,8 @@ void zk_ensemble_tick(struct world *w, void *arg)
 		}
 		if (x->open && w->now_us > x->touched_us + w->profile.session_ms * SIM_MS) {
 			world_trace(w, "zk: session %llu expires", (unsigned long long)s + 1);
+			for (uint32_t i = 0; i < w->node_count; i++)
+				zk_client_check_expired(w, i, s + 1);
 			zk_session_end(w, s + 1);
 		}
 	}
