@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <ev.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -298,9 +299,16 @@ static int open_member(struct daemon *d, char text[DAEMON_TEXT_LEN])
 
 	d->driver = member_driver_find(d->options.cluster, &spec);
 	if (!d->driver) {
-		snprintf(text, DAEMON_TEXT_LEN, "-c %s: the drivers are local[:DIR] and zookeeper:HOST:PORT,...",
+		snprintf(text, DAEMON_TEXT_LEN,
+		         "-c %.300s: the drivers are local[:DIR], zookeeper:HOST:PORT,... and corosync[:CLUSTER]",
 		         d->options.cluster);
 		return -EINVAL;
+	}
+	char with_dir[PATH_MAX + 512];
+	if (d->driver->keeps_maps) {
+		snprintf(with_dir, sizeof(with_dir), "%.400s,dir=%s/maps", spec ? spec : "",
+		         d->options.meta_dir);
+		spec = with_dir;
 	}
 	int rc = d->driver->create(spec, &d->info, d->loop, d->log, &cb, &d->member, why);
 	if (rc == 0)

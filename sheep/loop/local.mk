@@ -14,6 +14,6 @@ tests_unit_loop_threads_test_SOURCES = tests/unit/loop_threads_test.c \
 	tests/unit/store_fixture.c tests/unit/store_fixture.h
 tests_unit_loop_threads_test_LDADD = sheep/loop/libloop.a sheep/store/libstore.a \
 	sheep/core/libcore.a lib/ec/libec.a lib/place/libplace.a lib/wire/libwire.a \
-	lib/tls/libtls.a lib/base/libbase.a $(OPENSSL_LIBS) $(EV_LIBS) $(ZOOKEEPER_LIBS) $(LMDB_LIBS) $(ISAL_LIBS) $(PROTOBUF_C_LIBS) $(CMOCKA_LIBS) \
+	lib/tls/libtls.a lib/base/libbase.a $(OPENSSL_LIBS) $(EV_LIBS) $(ZOOKEEPER_LIBS) $(COROSYNC_LIBS) $(LMDB_LIBS) $(ISAL_LIBS) $(PROTOBUF_C_LIBS) $(CMOCKA_LIBS) \
 	-lpthread
 TAP_TESTS += tests/unit/loop_threads_test

@@ -1,5 +1,17 @@
 noinst_LIBRARIES += sheep/member/libmember.a
 sheep_member_libmember_a_SOURCES = \
+	sheep/member/corosync.c \
+	sheep/member/cs_decide.c \
+	sheep/member/cs_disk.c \
+	sheep/member/cs_disk.h \
+	sheep/member/cs_frames.c \
+	sheep/member/cs_frames.h \
+	sheep/member/cs_live.c \
+	sheep/member/cs_logic.c \
+	sheep/member/cs_logic.h \
+	sheep/member/cs_msg.c \
+	sheep/member/cs_msg.h \
+	sheep/member/cs_state.h \
 	sheep/member/local.c \
 	sheep/member/local_live.c \
 	sheep/member/local_live.h \
@@ -19,13 +31,13 @@ sheep_member_libmember_a_SOURCES = \
 check_PROGRAMS += tests/unit/member_local_test
 tests_unit_member_local_test_SOURCES = tests/unit/member_local_test.c tests/unit/member_actor.h
 tests_unit_member_local_test_LDADD = sheep/member/libmember.a lib/place/libplace.a \
-	lib/wire/libwire.a lib/base/libbase.a $(PROTOBUF_C_LIBS) $(ISAL_LIBS) $(EV_LIBS) $(ZOOKEEPER_LIBS) $(CMOCKA_LIBS)
+	lib/wire/libwire.a lib/base/libbase.a $(PROTOBUF_C_LIBS) $(ISAL_LIBS) $(EV_LIBS) $(ZOOKEEPER_LIBS) $(COROSYNC_LIBS) $(CMOCKA_LIBS)
 TAP_TESTS += tests/unit/member_local_test
 
 check_PROGRAMS += tests/unit/member_register_test
 tests_unit_member_register_test_SOURCES = tests/unit/member_register_test.c tests/unit/member_actor.h
 tests_unit_member_register_test_LDADD = sheep/member/libmember.a lib/place/libplace.a \
-	lib/wire/libwire.a lib/base/libbase.a $(PROTOBUF_C_LIBS) $(ISAL_LIBS) $(EV_LIBS) $(ZOOKEEPER_LIBS) $(CMOCKA_LIBS)
+	lib/wire/libwire.a lib/base/libbase.a $(PROTOBUF_C_LIBS) $(ISAL_LIBS) $(EV_LIBS) $(ZOOKEEPER_LIBS) $(COROSYNC_LIBS) $(CMOCKA_LIBS)
 TAP_TESTS += tests/unit/member_register_test
 
 check_PROGRAMS += tests/unit/member_zookeeper_test

@@ -118,24 +118,33 @@ static int check_in_place(const struct local_register *r)
 	return st.st_dev == r->dev && st.st_ino == r->ino ? 0 : -ESTALE;
 }
 
-int local_register_next(struct local_register *r, struct map **ret)
+int local_register_load(const struct local_register *r, uint32_t seq, struct map **ret)
 {
 	char name[NAME_LEN];
-	struct map *map;
 	uint8_t *data = NULL;
 	size_t len = 0;
 	int fd, err;
 
-	map_name(name, r->seq + 1);
+	map_name(name, seq);
 	fd = openat(r->dir_fd, name, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
-		return errno == ENOENT ? check_in_place(r) : -errno;
+		return -errno;
 	err = file_read(fd, &data, &len, sizeof(struct map_file_head) + MSG_MAX_BLOB);
 	close(fd);
 	if (err)
 		return err;
-	err = map_parse(data, len, r->seq + 1, &map);
+	err = map_parse(data, len, seq, ret);
 	free(data);
+	return err;
+}
+
+int local_register_next(struct local_register *r, struct map **ret)
+{
+	struct map *map;
+	int err = local_register_load(r, r->seq + 1, &map);
+
+	if (err == -ENOENT)
+		return check_in_place(r);
 	if (err)
 		return err;
 	if (map->epoch != 1 && (map->cluster != r->cluster || map->epoch != r->epoch + 1)) {

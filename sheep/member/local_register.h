@@ -35,6 +35,8 @@ void local_register_close(struct local_register *r);
 /* The map after the last one read, of which the caller gets a reference: 1; 0 when there is none yet; negative when it cannot be
  * read, does not follow the one before, or the register was taken away. */
 int local_register_next(struct local_register *r, struct map **ret);
+/* A map that was read before. 0 or a negative error. */
+int local_register_load(const struct local_register *r, uint32_t seq, struct map **ret);
 /* 0: it won and is durable (local_register_next gives it); -SF_EAGAIN: another did; or an error. */
 int local_register_propose(struct local_register *r, uint64_t expected_cluster,
                            uint32_t expected_epoch, const struct map *map);

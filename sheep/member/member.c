@@ -6,7 +6,7 @@
 
 #include "lib/base/math.h"
 
-static const struct member_driver *const drivers[] = {&member_local, &member_zookeeper};
+static const struct member_driver *const drivers[] = {&member_local, &member_zookeeper, &member_corosync};
 
 const struct member_driver *member_driver_find(const char *option, const char **ret_spec)
 {

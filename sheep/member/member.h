@@ -40,6 +40,8 @@ struct member_driver {
 	/* Its service may be away when a daemon starts (a cold start of all machines): the start then
 	 * waits, and the driver says so in the log. */
 	bool waits;
+	/* It keeps the register on each machine: `,dir=META_DIR/maps` is added to spec. */
+	bool keeps_maps;
 	/* spec: what follows the first colon of -c, or NULL. self is copied. One line in text on
 	 * failure. */
 	int (*create)(const char *spec, const struct node_info *self, struct ev_loop *loop, const struct log *log,
@@ -56,7 +58,7 @@ struct member_driver {
 	void (*destroy)(struct member *member); /* NULL is fine */
 };
 
-extern const struct member_driver member_local, member_zookeeper;
+extern const struct member_driver member_local, member_zookeeper, member_corosync;
 /* By the first word of a -c argument ("local:/dir"); sets *ret_spec to what follows the colon or
  * NULL. NULL: unknown. */
 const struct member_driver *member_driver_find(const char *option, const char **ret_spec);

@@ -123,7 +123,7 @@ def supervise(name, unit, ready):
         time.sleep(1)
 
 
-def systemctl_start(name):
+def systemctl_start(name, wait):
     unit = unit_read(name)
     ready_read, ready_write = os.pipe()
     if os.fork() == 0:
@@ -132,10 +132,12 @@ def systemctl_start(name):
         for fd in (0, 1, 2):
             os.dup2(null, fd)
         os.close(ready_read)
-        supervise(name, unit, ready_write)
+        if not wait:
+            os.close(ready_write)
+        supervise(name, unit, ready_write if wait else None)
         os._exit(0)
     os.close(ready_write)
-    if os.read(ready_read, 1) != b'1':
+    if wait and os.read(ready_read, 1) != b'1':
         sys.exit('Job for %s.service failed: see its log' % name)
 
 
@@ -161,7 +163,7 @@ def systemctl(args):
         if verb in ('stop', 'restart') or (verb == 'disable' and '--now' in args):
             systemctl_stop(name)
         if verb in ('start', 'restart'):
-            systemctl_start(name)
+            systemctl_start(name, '--no-block' not in args)
         if verb in ('enable', 'disable'):
             unit_text(name)
 
