@@ -161,6 +161,7 @@ void cs_decide_ready(struct cs_logic *l, struct cs_peer *p, const struct cs_msg 
 	if (!cs_majority(l, has_promised))
 		return;
 	l->phase = CS_ACTIVE;
+	l->decided = 0; /* the same for all, also for who knows of one more */
 	for (uint32_t i = 0; i < l->peer_count; i++)
 		if (has_promised(l, &l->peers[i]))
 			l->decided = MAX(l->decided, l->peers[i].state.committed);
@@ -187,6 +188,9 @@ void cs_deliver(struct cs_logic *l, struct map *map)
 		cs_fail(l, "a map cannot be kept: %s", sf_strerror(err));
 		return;
 	}
+	/* Whom this map calls down, and who may have a lease: in the order in which it happened. */
+	if (l->live_due && l->phase == CS_ACTIVE)
+		cs_live_deliver(l);
 	l->committed++;
 	l->cluster = map->cluster;
 	l->epoch = map->epoch;

@@ -27,12 +27,26 @@ void cs_live_left(struct cs_logic *l, const struct cs_peer *p, bool dead)
 	l->lingers[l->linger_count++] = (struct cs_linger){.id = p->id, .info = p->info};
 }
 
+/* A process before us on this machine may have been in the last active view, or none of those here. */
+static void hold_begin(struct cs_logic *l)
+{
+	uint64_t last = 0;
+
+	for (uint32_t i = 0; i < l->peer_count; i++)
+		if (l->peers[i].told)
+			last = MAX(last, l->peers[i].state.ballot);
+	if (l->active_ballot < last || (!l->active_ballot && l->frozen.promised))
+		l->hold_until = l->now + LINGER_MS;
+	l->active_ballot = l->ballot;
+}
+
 /* Whatever they had proven, they had before this. */
 void cs_live_active(struct cs_logic *l)
 {
 	for (uint32_t i = 0; i < l->linger_count; i++)
 		if (!l->lingers[i].until_ms)
 			l->lingers[i].until_ms = l->now + LINGER_MS;
+	hold_begin(l);
 	l->live_due = true;
 }
 
@@ -70,7 +84,7 @@ void cs_live_info(struct cs_logic *l, struct cs_peer *p, const uint8_t *data, si
 	l->live_due = true;
 }
 
-static void live_deliver(struct cs_logic *l)
+void cs_live_deliver(struct cs_logic *l)
 {
 	struct node_info *nodes = xcalloc(l->peer_count + l->linger_count + 1, sizeof(*nodes));
 	uint32_t count = 0;
@@ -131,8 +145,8 @@ void cs_live_beat(struct cs_logic *l, struct cs_peer *p, const struct cs_msg *m)
 	if (!beat || l->beat - beat >= CS_BEATS_KEPT || !cs_caught_up(l) || !l->quorate)
 		return;
 	if (l->live_due)
-		live_deliver(l);
-	if (!l->failed)
+		cs_live_deliver(l);
+	if (!l->failed && l->now >= l->hold_until)
 		l->config.callbacks.lease(l->config.callbacks.arg, l->beat_at[beat % CS_BEATS_KEPT],
 		                          CS_LEASE_MS);
 }
@@ -157,7 +171,7 @@ void cs_live_run(struct cs_logic *l)
 		return;
 	lingers_expire(l);
 	if (l->live_due && cs_caught_up(l))
-		live_deliver(l);
+		cs_live_deliver(l);
 	if (l->now >= l->beat_ms + CS_BEAT_MS)
 		beat_send(l);
 }

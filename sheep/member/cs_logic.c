@@ -193,7 +193,7 @@ void cs_logic_view(struct cs_logic *l, uint64_t now_ms, const struct cs_view *v)
 	l->phase = cs_peer_find(l, l->config.id) ? CS_GATHER : CS_ALONE;
 	if (l->phase == CS_ALONE)
 		return;
-	l->frozen = (struct cs_msg){.type = CS_STATE};
+	l->frozen = (struct cs_msg){.type = CS_STATE, .ballot = l->active_ballot};
 	vote_tell(l, &l->frozen);
 	state_say(l);
 }

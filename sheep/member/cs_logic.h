@@ -31,7 +31,7 @@
  * than half (we among them) have heard in this view proves that, when it was sent, no other view could have decided anything; the
  * lease counts from that moment.
  * Live set: those in the view. One whose node has gone stays in it until no lease that it may have had can run any more; one whose process
- * has died goes at once.
+ * has died goes at once. Who was not in the last active view does not know whom to wait for, and takes no lease for as long.
  *
  * A daemon that has no register (a new node, or one whose directory was emptied) does not count in step 2 unless nobody has one: it may have
  * forgotten what it had promised.

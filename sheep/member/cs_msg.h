@@ -7,7 +7,8 @@
 
 /* What daemons say to each other in the Corosync group (cs_logic.h), as bytes. */
 enum cs_type {
-	CS_STATE = 1, /* what I know, at the beginning of this view: promised accepted_* committed reg, info in data */
+	CS_STATE = 1, /* what I know, at the beginning of this view: promised accepted_* committed reg, info in data;
+	               * ballot: of the last view that was active here */
 	CS_READY,     /* I have promised `ballot` */
 	CS_PROPOSE,   /* ballot seq nonce, the map in data */
 	CS_ACK,       /* ballot seq nonce: durable here */

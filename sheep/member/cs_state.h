@@ -42,6 +42,8 @@ struct cs_logic {
 	struct cs_peer *peers; /* by node, then pid */
 	struct cs_msg frozen;  /* our STATE of this view */
 	uint64_t ballot, said_ms, wanted_ms;
+	uint64_t active_ballot; /* of the last view that was active here */
+	uint64_t hold_until;    /* no lease before: somebody we never heard of may have one */
 
 	struct cs_vote vote;
 	uint32_t committed; /* ours */
@@ -100,5 +102,6 @@ void cs_live_active(struct cs_logic *l);
 void cs_live_beat(struct cs_logic *l, struct cs_peer *p, const struct cs_msg *m);
 void cs_live_info(struct cs_logic *l, struct cs_peer *p, const uint8_t *data, size_t len);
 void cs_live_run(struct cs_logic *l);
+void cs_live_deliver(struct cs_logic *l);
 
 #endif

@@ -45,3 +45,9 @@ tests_unit_member_zookeeper_test_SOURCES = tests/unit/member_zookeeper_test.c
 tests_unit_member_zookeeper_test_LDADD = sheep/member/libmember.a lib/place/libplace.a \
 	lib/wire/libwire.a lib/base/libbase.a $(PROTOBUF_C_LIBS) $(ISAL_LIBS) $(CMOCKA_LIBS)
 TAP_TESTS += tests/unit/member_zookeeper_test
+
+check_PROGRAMS += tests/unit/member_cs_test
+tests_unit_member_cs_test_SOURCES = tests/unit/member_cs_test.c
+tests_unit_member_cs_test_LDADD = sheep/member/libmember.a lib/place/libplace.a \
+	lib/wire/libwire.a lib/base/libbase.a $(PROTOBUF_C_LIBS) $(ISAL_LIBS) $(EV_LIBS) $(ZOOKEEPER_LIBS) $(COROSYNC_LIBS) $(CMOCKA_LIBS)
+TAP_TESTS += tests/unit/member_cs_test
