@@ -19,10 +19,11 @@ static bool is_empty(const struct cs_peer *p)
 	return !p->state.reg && !p->state.promised;
 }
 
-static bool all_are_empty(const struct cs_logic *l)
+/* Before the first map: promises alone are no register. */
+static bool nobody_has_maps(const struct cs_logic *l)
 {
 	for (uint32_t i = 0; i < l->peer_count; i++)
-		if (l->peers[i].told && !is_empty(&l->peers[i]))
+		if (l->peers[i].told && l->peers[i].state.reg)
 			return false;
 	return true;
 }
@@ -30,7 +31,7 @@ static bool all_are_empty(const struct cs_logic *l)
 /* Its word counts: it has not forgotten anything. */
 static bool has_told(const struct cs_logic *l, const struct cs_peer *p)
 {
-	return p->told && !p->foreign && (!is_empty(p) || all_are_empty(l));
+	return p->told && !p->foreign && (!is_empty(p) || nobody_has_maps(l));
 }
 
 static bool has_promised(const struct cs_logic *l, const struct cs_peer *p)
