@@ -17,7 +17,8 @@ enum {
 	RECORD = 16 << 10, /* the most that TLS puts in one */
 	OUT_MAX = 256 << 10, /* plaintext taken per call; its ciphertext goes out in one piece where it can */
 	BATCH_LEN = OUT_MAX + (8 << 10),
-	READ_AHEAD = 64 << 10, /* of whom is known; a stranger's buffer holds one record */
+	RECORD_LEN = RECORD + 22, /* on the wire */
+	READ_AHEAD = 4 * RECORD_LEN + 3, /* whole records; 3: OpenSSL aligns. A stranger's buffer holds one */
 };
 static const unsigned char cipher_id[2] = {0x13, 0x01}; /* TLS_AES_128_GCM_SHA256 */
 
