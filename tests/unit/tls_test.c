@@ -213,18 +213,19 @@ static void test_keys_are_changed_node_by_node(void **state)
 
 static void test_plain_text_is_refused_by_both_sides(void **state)
 {
+	static const char frame[] = "SFld\1\0\0\0 and so on, as a frame begins";
 	struct tls *tls = tls_of(1, 0);
 	char byte;
 	struct pair p;
 
 	pair_open(&p, NULL, tls);
-	assert_int_equal(send(p.fd[0], "SFld\1\0\0\0 and so on, as a frame begins", 40, 0), 40);
+	assert_int_equal(send(p.fd[0], frame, sizeof(frame), 0), sizeof(frame));
 	assert_int_equal(take(p.server, &byte, 1), -1);
 	assert_int_equal(errno, EPROTO);
 	pair_close(&p);
 	pair_open(&p, tls, NULL);
 	assert_int_equal(take(p.client, &byte, 1), -1);
-	assert_int_equal(send(p.fd[1], "SFld\1\0\0\0 and so on, as a frame begins", 40, 0), 40);
+	assert_int_equal(send(p.fd[1], frame, sizeof(frame), 0), sizeof(frame));
 	assert_int_equal(take(p.client, &byte, 1), -1);
 	assert_int_equal(errno, EPROTO);
 	pair_close(&p);
