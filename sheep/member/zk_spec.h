@@ -13,7 +13,7 @@ enum {
 	ZK_AUTH_LEN = 256,
 	ZK_ADDRESSES_LEN = 4096,
 	ZK_DEFAULT_PORT = 2181,
-	ZK_DEFAULT_TIMEOUT_MS = 4000,
+	ZK_DEFAULT_TIMEOUT_MS = 3000,
 };
 struct zk_spec {
 	uint32_t host_count;
