@@ -48,13 +48,19 @@ static bool node_goes(const struct map *map, const struct map_node *node)
 	return true;
 }
 
+/* Asked at every tick: cheap where nothing leaves. */
 bool map_has_leavers(const struct map *map)
 {
-	for (uint32_t i = 0; i < map->node_count; i++)
+	bool node_leaves = false;
+
+	for (uint32_t i = 0; i < map->node_count; i++) {
+		node_leaves = node_leaves || node_is_leaving(&map->nodes[i]);
 		if (node_goes(map, &map->nodes[i]))
 			return true;
+	}
 	for (uint32_t i = 0; i < map->disk_count; i++)
-		if (disk_goes(map, &map->disks[i]))
+		if ((node_leaves || (map->disks[i].flags & DISK_LEAVING)) &&
+		    disk_goes(map, &map->disks[i]))
 			return true;
 	return false;
 }
