@@ -209,7 +209,7 @@ void zk_logic_connected(struct zk_logic *l, uint64_t now_ms, bool new_session, u
 	l->generation++;
 	l->connected = true;
 	l->timeout_ms = MAX(timeout_ms, 10u);
-	l->lease_ms = MIN(l->timeout_ms / 2, (uint32_t)MEMBER_LEASE_MAX_MS);
+	l->lease_ms = MIN(l->timeout_ms / 3, (uint32_t)MEMBER_LEASE_MAX_MS);
 	l->tell_ms = now_ms + TELL_FIRST_MS;
 	if (l->prepared)
 		prepared(l);

@@ -26,7 +26,7 @@
  *   3. the live set is read, with a watch; this daemon's own announcement is made;
  *   4. three times per lease the announcement is written again. Its answer proves that a quorum of the
  *      ensemble had this session alive after the moment of sending, and as answers and watches come in the order of what
- *      happened, that no map is missing when no watch has fired: a lease of half the session's timeout, at most
+ *      happened, that no map is missing when no watch has fired: a lease of a third of the session's timeout, at most
  *      MEMBER_LEASE_MAX_MS, is told, from the moment of sending;
  *   5. a proposal creates map.SEQ+1. Create fails when another has it: that is the whole compare-and-swap.
  *
@@ -36,8 +36,10 @@
  *                     step 4's write).
  *   proposal unknown  the same create is sent again. Who won is told only by what map.SEQ+1 holds, read back: the nonce in
  *                     it is the proposer's. So a proposal is never both won and lost.
- *   session expired   another session, another announcement; the leases ended long before: half the timeout after the last
- *                     proof was sent, and the server counts the whole timeout from after that.
+ *   session expired   another session, another announcement; the leases have ended: a third of the timeout after the last
+ *                     proof was sent. The leader counts from the last word that it heard of: a follower that dies may not
+ *                     have passed on the proof, but it has the word before, which a client whose connection still stands
+ *                     sent less than two thirds of the timeout earlier.
  *   a stale leader    may answer reads, syncs and pings for a while, but can commit no write, hence proves nothing.
  */
 

@@ -73,11 +73,11 @@ class ZooKeeper(Engine):
     """One server, or an ensemble, from Debian's package, at the bridge's service address."""
     name = 'zookeeper'
     servers = 1
-    timeout_ms = 1500 * SLOW
+    timeout_ms = 2000 * SLOW
 
     def __init__(self):
         super().__init__()
-        self.lease_s = min(self.timeout_ms / 2000, 1.0)
+        self.lease_s = min(self.timeout_ms / 3000, 1.0)
         self.absence_s = self.timeout_ms / 1000 + 1.0
         self.ports = free_ports(3 * self.servers)
         self.processes = [None] * self.servers

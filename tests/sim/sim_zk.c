@@ -14,7 +14,7 @@
  * A node's side: what libzookeeper and sheep/member/zookeeper.c do for the real logic. One per process; a node that starts
  * again gets another.
  */
-enum { TICK_MS = 50 };
+enum { TICK_MS = 50, PROPOSED = 64 };
 
 struct zk_client {
 	struct zk_client *next_dead;
@@ -28,7 +28,9 @@ struct zk_client {
 	uint64_t session, seen; /* the newest transaction that was shown */
 	uint64_t heard_us, sent_us;
 	uint64_t lease_until_ms; /* the node's clock */
-	struct map *proposed[2]; /* the last two: one that was sent goes on when the next is refused */
+	/* The last ones: one that was sent goes on when the next are refused. */
+	struct map *proposed[PROPOSED];
+	uint32_t proposals;
 };
 
 static struct zk_ensemble *ensemble(const struct world *w)
@@ -282,10 +284,12 @@ static void on_proposed(void *arg, int result)
 	struct zk_client *c = arg;
 	struct event ev = {.type = EV_PROPOSED, .result = result};
 
-	if (result == 0 && !(c->proposed[0] && sim_member_is_register_map(c->w, c->proposed[0])) &&
-	    !sim_member_is_register_map(c->w, c->proposed[1]))
-		world_fail(c->w, "node %u is told that its epoch %u won, but another did", c->node,
-		           c->proposed[1]->epoch);
+	bool won = result != 0;
+
+	for (uint32_t i = 0; i < PROPOSED && !won; i++)
+		won = c->proposed[i] && sim_member_is_register_map(c->w, c->proposed[i]);
+	if (!won)
+		world_fail(c->w, "node %u is told that its proposal won, but others did", c->node);
 	sim_node_event(c->w, c->node, &ev);
 }
 
@@ -326,8 +330,8 @@ static void sim_zk_destroy(void *engine)
 	for (struct zk_client *c; (c = e->dead);) {
 		e->dead = c->next_dead;
 		zk_logic_destroy(c->logic);
-		map_unref(c->proposed[0]);
-		map_unref(c->proposed[1]);
+		for (uint32_t i = 0; i < PROPOSED; i++)
+			map_unref(c->proposed[i]);
 		free(c);
 	}
 	zk_ensemble_destroy(e);
@@ -377,9 +381,8 @@ static void sim_zk_propose(struct world *w, uint32_t node, uint64_t expected_clu
 
 	if (c) {
 		zk_logic_propose(c->logic, expected_cluster, expected_epoch, shaped);
-		map_unref(c->proposed[0]);
-		c->proposed[0] = c->proposed[1];
-		c->proposed[1] = map_ref(shaped);
+		map_unref(c->proposed[c->proposals % PROPOSED]);
+		c->proposed[c->proposals++ % PROPOSED] = map_ref(shaped);
 	}
 	map_unref(shaped);
 	map_unref(map);

@@ -434,6 +434,8 @@ static void up_hello(struct world *w, struct zk_conn *c, const struct up_turn *t
 		c->closed = true;
 		return;
 	}
+	/* The leader is asked about the session, and so hears of it. */
+	e->sessions[c->session - 1].touched_us = w->now_us;
 	e->sessions[c->session - 1].conn = c->id;
 	m = message_create(WORD_ACCEPTED);
 	m->session = c->session;

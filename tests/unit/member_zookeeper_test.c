@@ -18,7 +18,7 @@
 #include "sheep/member/zk_logic.h"
 #include "sheep/member/zk_spec.h"
 
-enum { MAX_ZNODES = 256, MAX_QUEUE = 256, TIMEOUT_MS = 1600, LEASE_MS = 800 };
+enum { MAX_ZNODES = 256, MAX_QUEUE = 256, TIMEOUT_MS = 2400, LEASE_MS = 800 };
 
 struct fake_znode {
 	char path[ZK_PATH_LEN];
@@ -393,7 +393,7 @@ static void no_lease_without_an_answer(void **state)
 {
 	struct fake *f = fake_joined(ZK_PART_BYTES);
 
-	for (int i = 0; i < 40; i++) {
+	for (int i = 0; i < 60; i++) {
 		f->now_ms += 50;
 		zk_logic_run(f->logic, f->now_ms);
 	}
