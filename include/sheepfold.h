@@ -244,6 +244,13 @@ int sf_volume_check(struct sf_cluster *cluster, const char *name, bool repair,
 int sf_snapshot_check(struct sf_cluster *cluster, const char *name, const char *tag, bool repair,
                       struct sf_check_result *ret, sf_progress progress, void *arg);
 
+/* Data objects of volumes that are no more: none, unless something went wrong. *ret is malloc'ed. */
+struct sf_orphan {
+	uint32_t pool;
+	uint64_t oid;
+};
+int sf_orphans_get(struct sf_cluster *cluster, struct sf_orphan **ret, size_t *ret_count);
+
 /* Where one object of a volume lives. */
 struct sf_shard_location {
 	uint32_t shard;

@@ -48,6 +48,7 @@ client_lib_libsheepfold_a_SOURCES = \
 	client/lib/mapcache.h \
 	client/lib/meta_object.c \
 	client/lib/meta_object.h \
+	client/lib/orphans.c \
 	client/lib/owner_check.c \
 	client/lib/owner_check.h \
 	client/lib/redundancy.c \

@@ -291,6 +291,30 @@ static void check_asks_for_every_object_and_the_inode(void **state)
 	assert_int_equal(r.lost_objects, 0);
 }
 
+static void objects_of_no_volume_are_found_and_no_others(void **state)
+{
+	struct fixture *t = *state;
+	struct sf_orphan *v;
+	struct sf_volume *volume;
+	size_t count;
+
+	assert_int_equal(create(t, "test", 12 * MIB), 0);
+	assert_int_equal(sf_volume_open(t->cluster, "test", &volume), 0);
+	assert_int_equal(sf_write(volume, "x", 1, 2 * MIB), 0);
+	assert_int_equal(sf_volume_close(volume), 0);
+	assert_int_equal(sf_orphans_get(t->cluster, &v, &count), 0);
+	assert_int_equal(count, 0);
+	free(v);
+	/* A damaged inode is one, too. */
+	fake_put(&t->fake, POOL_META, oid_inode(volume_id_of_name("test"), 0), 40, "damage", 6);
+	fake_put(&t->fake, POOL_DATA, oid_data(volume_id_of_name("gone"), 7), 0, "y", 1);
+	assert_int_equal(sf_orphans_get(t->cluster, &v, &count), 0);
+	assert_int_equal(count, 1);
+	assert_int_equal(v[0].oid, oid_data(volume_id_of_name("gone"), 7));
+	assert_int_equal(v[0].pool, POOL_DATA);
+	free(v);
+}
+
 #define CASE(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -309,6 +333,7 @@ int main(void)
 		CASE(the_map_of_a_large_volume_spans_inode_objects),
 		CASE(shrinking_and_growing_again_shows_zeros),
 		CASE(check_asks_for_every_object_and_the_inode),
+		CASE(objects_of_no_volume_are_found_and_no_others),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
