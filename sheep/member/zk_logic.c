@@ -208,6 +208,7 @@ void zk_logic_connected(struct zk_logic *l, uint64_t now_ms, bool new_session, u
 	}
 	l->generation++;
 	l->connected = true;
+	l->connected_ms = now_ms;
 	l->timeout_ms = MAX(timeout_ms, 10u);
 	l->lease_ms = MIN(l->timeout_ms / 3, (uint32_t)MEMBER_LEASE_MAX_MS);
 	l->tell_ms = now_ms + TELL_FIRST_MS;
@@ -362,5 +363,9 @@ bool zk_logic_is_connected(const struct zk_logic *l)
 
 bool zk_logic_is_stuck(const struct zk_logic *l, uint64_t now_ms)
 {
-	return l->connected && l->renewing && now_ms > l->renew_sent_ms + l->timeout_ms;
+	if (!l->connected)
+		return false;
+	if (!l->prepared)
+		return now_ms > l->connected_ms + 2 * (uint64_t)l->timeout_ms;
+	return l->renewing && now_ms > l->renew_sent_ms + l->timeout_ms;
 }
