@@ -22,8 +22,7 @@
  *
  * Beside what the whole run is checked for, here:
  *   - whoever is told a lease knows every map that was committed before the moment from which it counts;
- *   - no session expires while its node holds a lease;
- *   - a proposal that is told to have won is the register's map of that epoch.
+ *   - no session expires while its node holds a lease.
  */
 enum { ZK_SERVERS_MAX = 5, ZK_EPOCHS_MAX = 4200 };
 
