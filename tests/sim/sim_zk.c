@@ -14,7 +14,7 @@
  * A node's side: what libzookeeper and sheep/member/zookeeper.c do for the real logic. One per process; a node that starts
  * again gets another.
  */
-enum { TICK_MS = 50, PROPOSED = 64 };
+enum { TICK_MS = 50, PROPOSED = 1024 };
 
 struct zk_client {
 	struct zk_client *next_dead;
@@ -289,8 +289,7 @@ static void on_proposed(void *arg, int result)
 	for (uint32_t i = 0; i < PROPOSED && !won; i++)
 		won = c->proposed[i] && sim_member_is_register_map(c->w, c->proposed[i]);
 	if (!won)
-		/* Not a failure yet: seeds 315 and 1375 get here, and whether this check or the driver errs is open. */
-		world_trace(c->w, "zk: node %u is told that its proposal won, but none of its last ones did", c->node);
+		world_fail(c->w, "node %u is told that its proposal won, but none of its last ones did", c->node);
 	sim_node_event(c->w, c->node, &ev);
 }
 
