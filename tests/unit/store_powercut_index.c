@@ -17,6 +17,8 @@
  */
 static struct powercut *watching;
 
+#pragma GCC visibility push(default) /* LMDB's library has to see them */
+
 void powercut_watch_index(struct powercut *pc)
 {
 	watching = pc;
@@ -128,3 +130,5 @@ int unlink(const char *path)
 	}
 	return (int)syscall(SYS_unlink, path);
 }
+
+#pragma GCC visibility pop
