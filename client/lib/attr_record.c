@@ -1,28 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <endian.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "client/lib/attr.h"
+#include "client/lib/le.h"
 #include "lib/base/crc32c.h"
 #include "lib/base/err.h"
 #include "lib/base/mem.h"
 
 #define ATTRS_MAGIC "SFattr01"
 enum { CRC_FROM = 12, OFF_VOLUME = 32, ENTRY_HEAD_LEN = 8 };
-
-static void put32(uint8_t *p, uint32_t v)
-{
-	v = htole32(v);
-	memcpy(p, &v, sizeof(v));
-}
-static uint32_t get32(const uint8_t *p)
-{
-	uint32_t v;
-
-	memcpy(&v, p, sizeof(v));
-	return le32toh(v);
-}
 
 void attrs_fini(struct attrs *attrs)
 {

@@ -2,9 +2,9 @@
 #include "client/lib/backup_format.h"
 
 #include <assert.h>
-#include <endian.h>
 #include <string.h>
 
+#include "client/lib/le.h"
 #include "lib/base/crc32c.h"
 #include "lib/base/err.h"
 
@@ -15,31 +15,6 @@ enum { HEAD_CRC_FROM = 12, RECORD_CRC_FROM = 8, OFF_VOLUME = 128, OFF_TAG = 384,
 static_assert(OFF_VOLUME + SF_NAME_MAX + 1 == OFF_TAG && OFF_TAG + SF_NAME_MAX + 1 == OFF_BASE &&
                       OFF_BASE + SF_NAME_MAX + 1 <= BACKUP_HEAD_LEN,
               "names do not overlap");
-
-static void put32(uint8_t *p, uint32_t v)
-{
-	v = htole32(v);
-	memcpy(p, &v, sizeof(v));
-}
-static void put64(uint8_t *p, uint64_t v)
-{
-	v = htole64(v);
-	memcpy(p, &v, sizeof(v));
-}
-static uint32_t get32(const uint8_t *p)
-{
-	uint32_t v;
-
-	memcpy(&v, p, sizeof(v));
-	return le32toh(v);
-}
-static uint64_t get64(const uint8_t *p)
-{
-	uint64_t v;
-
-	memcpy(&v, p, sizeof(v));
-	return le64toh(v);
-}
 
 void backup_head_encode(const struct backup_head *h, uint8_t bytes[BACKUP_HEAD_LEN], uint32_t *crc)
 {

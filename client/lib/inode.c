@@ -2,9 +2,9 @@
 #include "client/lib/inode.h"
 
 #include <assert.h>
-#include <endian.h>
 #include <string.h>
 
+#include "client/lib/le.h"
 #include "lib/base/crc32c.h"
 #include "lib/base/err.h"
 #include "lib/base/htab.h"
@@ -17,31 +17,6 @@ enum { OID_TYPE_SHIFT = 60, OID_TYPE_DATA = 0, OID_TYPE_INODE = 8 };
 static_assert(OFF_NAME + SF_NAME_MAX + 1 == OFF_TAG,
               "the name's field ends where the tag's begins");
 static_assert(OFF_TAG + SF_NAME_MAX + 1 == OFF_REST, "and the rest comes after the tag");
-
-static void put32(uint8_t *p, uint32_t v)
-{
-	v = htole32(v);
-	memcpy(p, &v, sizeof(v));
-}
-static void put64(uint8_t *p, uint64_t v)
-{
-	v = htole64(v);
-	memcpy(p, &v, sizeof(v));
-}
-static uint32_t get32(const uint8_t *p)
-{
-	uint32_t v;
-
-	memcpy(&v, p, sizeof(v));
-	return le32toh(v);
-}
-static uint64_t get64(const uint8_t *p)
-{
-	uint64_t v;
-
-	memcpy(&v, p, sizeof(v));
-	return le64toh(v);
-}
 
 void inode_encode(const struct inode *inode, uint8_t bytes[INODE_HEADER_LEN])
 {

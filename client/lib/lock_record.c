@@ -2,13 +2,13 @@
 #include "client/lib/lock_record.h"
 
 #include <assert.h>
-#include <endian.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "client/lib/le.h"
 #include "lib/base/crc32c.h"
 #include "lib/base/err.h"
 #include "lib/base/htab.h"
@@ -17,31 +17,6 @@
 enum { CRC_FROM = 12, OFF_HOST = 128, OFF_PURPOSE = 256, OFF_VOLUME = 512 };
 
 static_assert(OFF_HOST + sizeof(((struct lock_record *)0)->host) == OFF_PURPOSE, "fields touch");
-
-static void put32(uint8_t *p, uint32_t v)
-{
-	v = htole32(v);
-	memcpy(p, &v, sizeof(v));
-}
-static void put64(uint8_t *p, uint64_t v)
-{
-	v = htole64(v);
-	memcpy(p, &v, sizeof(v));
-}
-static uint32_t get32(const uint8_t *p)
-{
-	uint32_t v;
-
-	memcpy(&v, p, sizeof(v));
-	return le32toh(v);
-}
-static uint64_t get64(const uint8_t *p)
-{
-	uint64_t v;
-
-	memcpy(&v, p, sizeof(v));
-	return le64toh(v);
-}
 
 void lock_record_encode(const struct lock_record *r, uint8_t bytes[LOCK_RECORD_LEN])
 {
