@@ -56,6 +56,9 @@ void stray_reported(struct node *node, const struct msg *msg)
 
 	if (!pg || !pg->clean || !d || disk_is_slot(node, msg->pool, msg->pg, msg->disk))
 		return;
+	/* It was moved to the reporter, and the map does not say so yet. */
+	if (node_is_self(node, d->node) && !node_disk(node, d->id))
+		return;
 	struct msg *drop = pg_msg(node, pg, MSG_PG_DROP);
 	drop->shard = SHARD_NONE;
 	drop->disk = msg->disk;

@@ -61,6 +61,8 @@ void zk_ask(struct zk_logic *l, enum zk_kind kind, uint32_t number, enum zk_op o
 		.data = data,
 		.len = len,
 	};
+	if (!l->unanswered++)
+		l->heard_ms = l->now_ms;
 	l->config.ops.request(l->config.ops.arg, &request);
 }
 
@@ -208,7 +210,7 @@ void zk_logic_connected(struct zk_logic *l, uint64_t now_ms, bool new_session, u
 	}
 	l->generation++;
 	l->connected = true;
-	l->connected_ms = now_ms;
+	l->unanswered = 0;
 	l->timeout_ms = MAX(timeout_ms, 10u);
 	l->lease_ms = MIN(l->timeout_ms / 3, (uint32_t)MEMBER_LEASE_MAX_MS);
 	l->tell_ms = now_ms + TELL_FIRST_MS;
@@ -253,6 +255,8 @@ void zk_logic_answer(struct zk_logic *l, uint64_t now_ms, const struct zk_answer
 	l->now_ms = MAX(l->now_ms, now_ms);
 	if (!l->active || !l->connected || a->tag >> 40 != (l->generation & 0xffffff))
 		return;
+	l->unanswered--;
+	l->heard_ms = l->now_ms;
 	switch (kind) {
 	case KIND_SETUP:
 		setup_answer(l, number, a);
@@ -365,7 +369,7 @@ bool zk_logic_is_stuck(const struct zk_logic *l, uint64_t now_ms)
 {
 	if (!l->connected)
 		return false;
-	if (!l->prepared)
-		return now_ms > l->connected_ms + 2 * (uint64_t)l->timeout_ms;
+	if (l->unanswered && now_ms > l->heard_ms + 2 * (uint64_t)l->timeout_ms)
+		return true;
 	return l->renewing && now_ms > l->renew_sent_ms + l->timeout_ms;
 }

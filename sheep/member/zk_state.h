@@ -103,7 +103,9 @@ struct zk_logic {
 	uint32_t generation; /* of the connection */
 	uint32_t setup;
 	uint32_t timeout_ms, lease_ms;
-	uint64_t now_ms, connected_ms;
+	uint64_t now_ms;
+	uint32_t unanswered; /* requests of this connection */
+	uint64_t heard_ms;   /* when the last answer came, or the first of these was asked */
 	uint64_t next_nonce;
 	struct zk_register reg;
 	struct zk_proposal proposal;
