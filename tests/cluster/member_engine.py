@@ -5,6 +5,8 @@ An engine is started once for all scenarios of a test program; clusters take dif
 """
 import contextlib
 import os
+import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -23,6 +25,8 @@ class Engine:
     absence_s = 5.0   # after which a silent node has left the live set for certain
     cuts = True       # a node can be cut off from the engine
     servers = 0       # of its own, beside the daemons
+    per_node = False  # one of them on each node, and only there can a daemon run
+    others_at = 20    # first namespace of other clusters of the same engine
 
     def __init__(self):
         self.dir = fresh_dir()
@@ -38,6 +42,10 @@ class Engine:
     def option(self, node, cluster):
         """What -c gets."""
         raise NotImplementedError
+
+    def enter(self, space):
+        """What goes before a daemon's command."""
+        return ['ip', 'netns', 'exec', space]
 
     def kill_leader(self):
         """-9 to the server that leads; it starts again at once when there is no other."""
@@ -176,3 +184,114 @@ class ZooKeeper(Engine):
 class ZooKeeper3(ZooKeeper):
     name = 'zookeeper3'
     servers = 3
+
+
+class Corosync(Engine):
+    """One on each of five nodes: in the node's network namespace, and with /run and /dev/shm of its own. The daemon joins it there:
+    they meet at abstract sockets, which go with the network namespace, and in /dev/shm."""
+    name = 'corosync'
+    servers = 5
+    per_node = True
+    others_at = 0
+    token_ms = 600 if SLOW == 1 else 1000
+
+    def __init__(self):
+        super().__init__()
+        self.lease_s = 1.0
+        self.absence_s = 2.2 * self.token_ms / 1000 + self.lease_s + 1.5
+        self.holders, self.processes = {}, [None] * self.servers
+
+    def option(self, node, cluster):
+        return 'corosync:' + cluster
+
+    def enter(self, space):
+        if space not in self.holders:
+            self.hold(space)
+        return ['nsenter', '-t', str(self.holders[space].pid), '-n', '-m', '--wd=' + os.getcwd()]
+
+    def hold(self, space):
+        """A process that keeps the node's mounts while its corosync is dead."""
+        self.holders[space] = p = subprocess.Popen(
+            ['ip', 'netns', 'exec', space, 'unshare', '-m', 'sh', '-c', 'mount -t tmpfs tmpfs /run && mkdir /run/lock && '
+             'mount -t tmpfs tmpfs /dev/shm && echo up && exec sleep infinity'],
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, preexec_fn=die_with_parent)
+        line = p.stdout.readline()
+        check(line == 'up\n', 'no mounts of its own for %s: %s' % (space, line))
+
+    def place(self, i):
+        return os.path.join(self.dir, 'corosync%d' % i)
+
+    def write_config(self, i):
+        os.makedirs(self.place(i), exist_ok=True)
+        nodes = ''.join('\tnode {\n\t\tname: n%d\n\t\tnodeid: %d\n\t\tring0_addr: %s\n\t}\n' % (
+            n, n + 1, self.net.address(n + 1)) for n in range(self.servers))
+        with open(os.path.join(self.place(i), 'corosync.conf'), 'w') as f:
+            f.write('''totem {
+	version: 2
+	cluster_name: test
+	transport: udpu
+	crypto_cipher: none
+	crypto_hash: none
+	token: %d
+	token_coefficient: 0
+}
+quorum {
+	provider: corosync_votequorum
+}
+nodelist {
+%s}
+system {
+	state_dir: %s
+	sched_rr: no
+}
+logging {
+	to_syslog: no
+	to_stderr: no
+	to_logfile: yes
+	logfile: %s/log
+}
+''' % (self.token_ms, nodes, self.place(i), self.place(i)))
+
+    def start(self):
+        check(shutil.which('corosync'), 'corosync is not installed; see tools/install-deps')
+        for i in range(self.servers):
+            self.write_config(i)
+        self.power_on()
+
+    def start_server(self, i):
+        self.processes[i] = subprocess.Popen(
+            [*self.enter(self.net.add(i)), 'corosync', '-f', '-c', os.path.join(self.place(i), 'corosync.conf')],
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, preexec_fn=die_with_parent)
+
+    def quorate(self, i):
+        check(self.processes[i].poll() is None, 'corosync %d ended; see %s/log' % (i, self.place(i)))
+        done = subprocess.run([*self.enter(self.net.add(i)), 'corosync-quorumtool', '-s'], stdout=subprocess.PIPE,
+                              stderr=subprocess.DEVNULL, text=True, check=False, timeout=20)
+        return re.search(r'^Quorate:\s+Yes', done.stdout, re.M)
+
+    def wait_quorate(self, i):
+        wait_until(lambda: self.quorate(i), 20, 'corosync %d has a quorum' % i)
+
+    def power_on(self):
+        for i in range(self.servers):
+            self.start_server(i)
+        for i in range(self.servers):
+            self.wait_quorate(i)
+
+    def kill_server(self, i):
+        self.processes[i].kill()  # one that is stopped, too
+        self.processes[i].wait()
+
+    def power_off(self):
+        for i in range(self.servers):
+            if self.processes[i] and self.processes[i].poll() is None:
+                self.kill_server(i)
+
+    def stop(self):
+        self.power_off()
+        for p in self.holders.values():
+            p.kill()
+            p.wait()
+            p.stdout.close()
+        self.holders = {}
+        super().stop()

@@ -125,7 +125,7 @@ class NetNode(Node):
         return self.cluster.net.address(self.index + self.cluster.first + 1)
 
     def command(self):
-        return ['ip', 'netns', 'exec', self.space, *self.cluster.environment.get(self.index, []), super().command()[0], '-f',
+        return [*self.cluster.engine.enter(self.space), *self.cluster.environment.get(self.index, []), super().command()[0], '-f',
                 '-p', str(self.port), '-y', self.address, '-z', str(self.index),
                 '-c', self.cluster.engine.option(self, self.cluster.name),
                 *self.cluster.options, *self.options, ','.join(self.data_dirs())]

@@ -109,7 +109,7 @@ def simultaneous_start(stage):
 @scenario()
 def format_twice_at_once(stage):
     """two formats at the same moment: one cluster comes of it"""
-    with NetCluster(stage.engine, 3, name='twice', first=20) as c:
+    with NetCluster(stage.engine, 3, name='twice', first=stage.engine.others_at) as c:
         both = [subprocess.Popen([program('client/dog/dog'), 'cluster', 'format', '-c', '3', '-f', '-a', n.address,
                                   '-p', str(n.port)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
                                  preexec_fn=die_with_parent) for n in c.nodes[:2]]
@@ -127,11 +127,11 @@ def format_twice_at_once(stage):
 @scenario()
 def side_by_side_and_strangers(stage):
     """another cluster of the same engine is another cluster; a daemon with its disks is refused here"""
-    with NetCluster(stage.engine, 2, name='other', first=20) as c:
+    with NetCluster(stage.engine, 3, name='other', first=stage.engine.others_at) as c:
         c.format('2')
-        check(len(c.dog('node', 'list', '-r').lines()) == 2, 'the other cluster has two nodes')
+        check(len(c.dog('node', 'list', '-r').lines()) == 3, 'the other cluster has three nodes')
         check(len(stage.cluster.dog('node', 'list', '-r').lines()) == NODES, 'and this one has its own')
-        stranger = c.nodes[1]
+        stranger = c.nodes[2]
         stranger.signal(signal.SIGTERM)
         stranger.wait()
         stranger.may_end = True
@@ -145,7 +145,7 @@ def side_by_side_and_strangers(stage):
     stage.end()
 
 
-@scenario()
+@scenario(engines=lambda e: not e.per_node)
 def join(stage):
     """a sixth daemon joins and gets data"""
     c = stage.cluster
@@ -158,7 +158,7 @@ def join(stage):
 def orderly_leave(stage):
     """a daemon that leaves in order is missed by nobody"""
     c = stage.cluster
-    if len(c.nodes) == NODES:
+    if len(c.nodes) == NODES and not stage.engine.per_node:
         start_and_wait(stage, c.add_node())
     node = c.nodes[-1]
     start = time.monotonic()
@@ -168,7 +168,10 @@ def orderly_leave(stage):
     say('off the list %.1f s after SIGTERM' % (time.monotonic() - start))
     stage.load.wait_progress(30)
     say('longest operation meanwhile: %.2f s' % longest_wait(stage))
-    c.nodes.remove(node)
+    if stage.engine.per_node:
+        start_and_wait(stage, node)
+    else:
+        c.nodes.remove(node)
     stage.end()
 
 
@@ -269,13 +272,61 @@ def partition(stage):
     stage.end()
 
 
-@scenario(engines=lambda e: e.servers)
+@scenario(engines=lambda e: e.servers and not e.per_node)
 def leader_killed(stage):
     """the server that leads the ensemble is killed: the cluster goes on by itself"""
     stage.engine.kill_leader()
     stage.load.wait_progress(50)
     say('FIGURE %s: leader killed: longest operation %.2f s' % (stage.engine.name, longest_wait(stage)))
     getattr(stage.engine, 'heal_leader', lambda: None)()
+    stage.end()
+
+
+@scenario(quick=True, engines=lambda e: e.per_node)
+def own_server_killed(stage):
+    """the server of one node is killed: its daemon waits for the next one and serves nothing; the others go on"""
+    c, engine, victim = stage.cluster, stage.engine, stage.cluster.nodes[3]
+    stage.write_probe(b'o')
+    readers = Readers(victim)
+    wait_until(lambda: readers.last, 20, 'a read in the namespace of a node')
+    try:
+        start = time.monotonic()
+        engine.kill_server(victim.index)
+        stage.write_probe(b'n', port=c.nodes[0].port)
+        say('FIGURE %s: server of a node killed to the next acknowledged write everywhere: %.2f s'
+            % (engine.name, time.monotonic() - start))
+        rest = start + engine.lease_s + 1.5 - time.monotonic()
+        if rest > 0:
+            time.sleep(rest)
+        served = readers.last - start
+    finally:
+        readers.end()
+    check(served <= engine.lease_s + 0.5 * SLOW, 'it served for %.2f s without its server' % served)
+    c.check_not_failed(victim)
+    engine.start_server(victim.index)
+    c.wait_listed(len(c.nodes), timeout=40)
+    got = c.dog('vdi', 'read', 'probe', port=victim.port).out_bytes
+    check(got == b'n' * (PROBE_MIB * MIB), 'old bytes read through the node whose server was killed')
+    stage.end()
+
+
+@scenario(engines=lambda e: e.per_node)
+def own_server_stopped(stage):
+    """the server of one node gets SIGSTOP for long, then SIGCONT: the others go on, and its daemon comes back by itself"""
+    c, engine, victim = stage.cluster, stage.engine, stage.cluster.nodes[4]
+    stage.write_probe(b'o')
+    start = time.monotonic()
+    engine.processes[victim.index].send_signal(signal.SIGSTOP)
+    stage.write_probe(b'n', port=c.nodes[0].port)
+    say('FIGURE %s: SIGSTOP of a node\'s server to the next acknowledged write everywhere: %.2f s'
+        % (engine.name, time.monotonic() - start))
+    rest = engine.absence_s - (time.monotonic() - start)
+    if rest > 0:
+        time.sleep(rest)  # until the others have dropped it for certain
+    engine.processes[victim.index].send_signal(signal.SIGCONT)
+    c.wait_listed(len(c.nodes), timeout=40)
+    got = c.dog('vdi', 'read', 'probe', port=victim.port).out_bytes
+    check(got == b'n' * (PROBE_MIB * MIB), 'old bytes read through the node whose server was stopped')
     stage.end()
 
 
