@@ -56,6 +56,9 @@ class Engine:
     def power_on(self):
         pass
 
+    def mend(self):
+        """After a scenario that failed half way."""
+
     def wrong_option(self):
         """A -c that cannot work, and a word of the message it gets."""
         return self.name + ':', ''
@@ -277,6 +280,12 @@ logging {
             self.start_server(i)
         for i in range(self.servers):
             self.wait_quorate(i)
+
+    def mend(self):
+        self.power_off()
+        self.heal()
+        self.net.heal()
+        self.power_on()
 
     def kill_server(self, i):
         self.processes[i].kill()  # one that is stopped, too

@@ -58,6 +58,7 @@ class Stage:
             self.engine.start()
         if self.cluster is None or self.load is None:
             self.drop(False)
+            self.engine.mend()
             self.fresh()
         self.load.ask('reset')
 
@@ -74,13 +75,15 @@ class Stage:
         self.cluster = self.load = None
 
     def close(self):
+        failed = True
         try:
             if self.load:
                 say(self.load.finish())
                 self.cluster.check_processes()
                 self.cluster.end_in_order()
+            failed = False
         finally:
-            self.drop(False)
+            self.drop(failed)
             if self.engine:
                 self.engine.stop()
 
@@ -284,24 +287,17 @@ def leader_killed(stage):
 
 @scenario(quick=True, engines=lambda e: e.per_node)
 def own_server_killed(stage):
-    """the server of one node is killed: its daemon waits for the next one and serves nothing; the others go on"""
+    """the server of one node is killed: its daemon waits for the next one; the others go on"""
     c, engine, victim = stage.cluster, stage.engine, stage.cluster.nodes[3]
     stage.write_probe(b'o')
-    readers = Readers(victim)
-    wait_until(lambda: readers.last, 20, 'a read in the namespace of a node')
-    try:
-        start = time.monotonic()
-        engine.kill_server(victim.index)
-        stage.write_probe(b'n', port=c.nodes[0].port)
-        say('FIGURE %s: server of a node killed to the next acknowledged write everywhere: %.2f s'
-            % (engine.name, time.monotonic() - start))
-        rest = start + engine.lease_s + 1.5 - time.monotonic()
-        if rest > 0:
-            time.sleep(rest)
-        served = readers.last - start
-    finally:
-        readers.end()
-    check(served <= engine.lease_s + 0.5 * SLOW, 'it served for %.2f s without its server' % served)
+    start = time.monotonic()
+    engine.kill_server(victim.index)
+    stage.write_probe(b'n', port=c.nodes[0].port)
+    say('FIGURE %s: server of a node killed to the next acknowledged write everywhere: %.2f s'
+        % (engine.name, time.monotonic() - start))
+    rest = start + engine.absence_s - time.monotonic()
+    if rest > 0:
+        time.sleep(rest)  # until its lease has run out, and the others have dropped it
     c.check_not_failed(victim)
     engine.start_server(victim.index)
     c.wait_listed(len(c.nodes), timeout=40)
