@@ -27,6 +27,8 @@ class Engine:
     servers = 0       # of its own, beside the daemons
     per_node = False  # one of them on each node, and only there can a daemon run
     others_at = 20    # first namespace of other clusters of the same engine
+    # With SF_QUICK, of those scenarios that are meant for it.
+    quick = ('simultaneous_start', 'kill', 'stopped', 'partition', 'ensemble_restarted', 'power_cut')
 
     def __init__(self):
         self.dir = fresh_dir()
@@ -187,6 +189,7 @@ class ZooKeeper(Engine):
 class ZooKeeper3(ZooKeeper):
     name = 'zookeeper3'
     servers = 3
+    quick = ('simultaneous_start', 'ensemble_restarted')  # the rest as with one server
 
 
 class Corosync(Engine):
