@@ -22,7 +22,7 @@ static void absent_doubted(struct node *node, struct op *op)
 static void absent_answer(struct node *node, struct call *call, struct msg *reply)
 {
 	struct op *op = call->ctx;
-	const struct shard_entry *e = &reply->entries[0];
+	const struct shard_entry *e = reply->entries;
 
 	if (reply->result == RES_OK && reply->entry_count == 1) {
 		if (!(e->flags & (e->pending ? ENTRY_PENDING_TOMBSTONE : ENTRY_TOMBSTONE)))
