@@ -10,14 +10,22 @@
 #include "tests/sim/sim_node.h"
 #include "tests/sim/workload.h"
 
-/* Errors of disks that nobody has met yet: losses that nobody can have made good. */
+/* The operator's word that a disk is to go has not reached the map yet. */
+static bool goes_soon(const struct world *w, const struct sim_disk *disk)
+{
+	const struct map_disk *d = disk->taken_out ? map_find_disk(sim_member_map(w), disk->id) : NULL;
+
+	return d && !(d->flags & DISK_FAILED);
+}
+
+/* Errors of disks that nobody has met yet, and the like: losses that nobody can have made good. */
 static bool losses_to_come(const struct world *w)
 {
 	for (uint32_t i = 0; i < w->node_count; i++)
 		for (uint32_t d = 0; d < w->nodes[i]->info.disk_count; d++) {
 			const struct sim_disk *disk = &w->nodes[i]->disks[d];
 			if (w->nodes[i]->state != NODE_GONE && !disk->failed &&
-			    (disk->eio_reads || disk->eio_writes))
+			    (disk->eio_reads || disk->eio_writes || goes_soon(w, disk)))
 				return true;
 		}
 	return false;
