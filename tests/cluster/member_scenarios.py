@@ -367,7 +367,7 @@ def power_cut(stage):
     start = time.monotonic()
     for node in c.nodes:
         node.start()
-    time.sleep(1)
+    time.sleep(1)  # the daemons are up before the services are
     stage.engine.power_on()
     c.wait_listed(len(c.nodes), timeout=40)
     stage.load.wait_progress(50)
