@@ -85,6 +85,11 @@ static bool enough_left(const struct world *w, const struct fault_plan *plan, ui
 	return left >= plan->min_nodes;
 }
 
+bool budget_moved(const struct world *w, const struct fault_plan *plan, uint32_t node, uint32_t disk)
+{
+	return plan->reckless || enough_left(w, plan, node, disk);
+}
+
 bool budget_loss(struct world *w, struct fault_plan *plan, uint32_t node, uint32_t disk)
 {
 	char why[CHECK_WHY_LEN];

@@ -157,7 +157,7 @@ static bool clone(struct world *w, struct fault_plan *plan, struct fault *f, str
 
 	if (to == n || to->state != NODE_RUNNING || n->state != NODE_RUNNING ||
 	    to->info.disk_count == SIM_MAX_DISKS || sim_node_has_disk(to, n->disks[disk].id) ||
-	    !budget_lie(w, plan))
+	    !budget_moved(w, plan, n->index, disk) || !budget_lie(w, plan))
 		return false;
 	sim_node_crash(w, n->index);
 	sim_node_crash(w, to->index);
