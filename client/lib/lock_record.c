@@ -2,7 +2,9 @@
 #include "client/lib/lock_record.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -93,21 +95,25 @@ static uint64_t machine_id(void)
 	return hash_bytes(text, strlen(text));
 }
 
-/* When the process started: field 22 of its stat, the 20th behind the name. 0: there is none. */
+#define STARTED_UNKNOWN UINT64_MAX
+
+/* When the process started: field 22 of its stat, the 20th behind the name. 0: there is none. What
+ * cannot be read may live all the same: /proc can hide the processes of others. */
 static uint64_t process_started(uint32_t pid)
 {
 	char path[64], text[1024], *at;
-	uint64_t started = 0;
 
 	snprintf(path, sizeof(path), "/proc/%u/stat", pid);
-	if (file_read(path, text, sizeof(text)) <= 0 || !(at = strrchr(text, ')')) ||
-	    strlen(at) < 3 || at[2] == 'Z' || at[2] == 'X')
+	if (file_read(path, text, sizeof(text)) <= 0)
+		return kill((pid_t)pid, 0) < 0 && errno == ESRCH ? 0 : STARTED_UNKNOWN;
+	at = strrchr(text, ')');
+	if (!at || strlen(at) < 3)
+		return STARTED_UNKNOWN;
+	if (at[2] == 'Z' || at[2] == 'X')
 		return 0;
 	for (int field = 0; at && field < 20; field++)
 		at = strchr(at + 1, ' ');
-	if (at)
-		started = strtoull(at, NULL, 10);
-	return started;
+	return at ? strtoull(at, NULL, 10) : STARTED_UNKNOWN;
 }
 
 void lock_record_sign(struct lock_record *r)
@@ -115,12 +121,18 @@ void lock_record_sign(struct lock_record *r)
 	r->pid = (uint32_t)getpid();
 	r->machine = machine_id();
 	r->started = process_started(r->pid);
+	if (r->started == STARTED_UNKNOWN)
+		r->started = 0;
 	if (gethostname(r->host, sizeof(r->host) - 1) < 0)
 		snprintf(r->host, sizeof(r->host), "?");
 }
 
 bool lock_record_is_dead(const struct lock_record *r)
 {
-	return r->machine && r->started && r->machine == machine_id() &&
-	       process_started(r->pid) != r->started;
+	uint64_t started;
+
+	if (!r->machine || !r->started || r->machine != machine_id())
+		return false;
+	started = process_started(r->pid);
+	return started != STARTED_UNKNOWN && started != r->started;
 }
