@@ -247,28 +247,38 @@ int volume_delete_finish(struct sf_cluster *cluster, struct inode *inode)
 	return err;
 }
 
-static int volume_delete(struct sf_cluster *cluster, const char *name, const char *tag)
+int sf_volume_delete(struct sf_cluster *cluster, const char *name)
 {
 	struct lock_scope scope;
 	struct inode inode;
-	/* A snapshot is not what a writer writes to. */
-	int err = lock_scope_begin(cluster, name, "delete", tag != NULL, &scope);
+	int err = lock_scope_begin(cluster, name, "delete", false, &scope);
 
 	if (err == 0)
-		err = tag ? volume_find_tag(cluster, name, tag, &inode)
-		          : volume_find(cluster, name, &inode);
+		err = volume_find(cluster, name, &inode);
 	if (err == 0)
 		err = volume_delete_finish(cluster, &inode);
 	lock_scope_end(&scope);
 	return err;
 }
 
-int sf_volume_delete(struct sf_cluster *cluster, const char *name)
-{
-	return volume_delete(cluster, name, NULL);
-}
-
 int sf_snapshot_delete(struct sf_cluster *cluster, const char *name, const char *tag)
 {
-	return volume_delete(cluster, name, tag);
+	struct lock_scope scope;
+	struct inode inode;
+	int err;
+
+	if (!tag)
+		return sf_volume_delete(cluster, name);
+	/* A snapshot is not what a writer writes to. */
+	err = lock_scope_begin(cluster, name, "delete", true, &scope);
+	if (err == 0)
+		err = volume_find_tag(cluster, name, tag, &inode);
+	if (err == 0) {
+		inode.flags |= INODE_DELETING;
+		err = inode_write(cluster, &inode);
+	}
+	lock_scope_end(&scope);
+	/* Nor does that writer have to wait while the objects are deleted: the family has a lock of
+	 * its own. */
+	return err ? err : volume_delete_finish(cluster, &inode);
 }
