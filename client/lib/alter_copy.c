@@ -281,7 +281,10 @@ int sf_volume_alter_copy(struct sf_cluster *cluster, const char *name,
 	err = lock_take(cluster, lock_name, "alter-copy", &lock);
 	if (err < 0)
 		return err;
+	/* Who was stopped for a while must not write to, or clear away, what the next one makes. */
+	fence_set_thread(&lock->fence);
 	err = convert_run(&c, redundancy);
+	fence_set_thread(NULL);
 	lock_release(lock);
 	return err;
 }

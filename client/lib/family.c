@@ -216,6 +216,7 @@ int family_sweep(struct sf_cluster *cluster, uint64_t family)
 
 int family_delete(struct sf_cluster *cluster, struct inode *inode)
 {
+	const struct fence *outer = fence_of_thread();
 	struct lock *lock;
 	int err = family_lock(cluster, inode->family, "delete", &lock);
 
@@ -225,8 +226,11 @@ int family_delete(struct sf_cluster *cluster, struct inode *inode)
 		inode->flags |= INODE_DELETING;
 		err = inode_write(cluster, inode);
 	}
+	/* Once another sweeps, the ids of the dead may be given out again. */
+	fence_set_thread(&lock->fence);
 	if (!err)
 		err = family_sweep(cluster, inode->family);
+	fence_set_thread(outer);
 	lock_release(lock);
 	return err;
 }

@@ -226,7 +226,7 @@ static void part_request(struct part *part, enum msg_type type, uint32_t owner)
 	request_init(req, ROUTE_PRIMARY, type);
 	req->pool = v->info.pool;
 	req->oid = oid_data(owner, (uint32_t)part->piece.index);
-	req->fence = v->lock ? &v->lock->fence : NULL;
+	req->fence = v->fence;
 	req->done = part_done;
 	req->arg = part;
 }
@@ -384,6 +384,9 @@ static void part_start(struct part *part)
 		part_start_write(part);
 	} else {
 		part_start_discard(part);
+		/* The map may not show the copy yet: not before it does. */
+		if (owner && !part->whole)
+			part_set_owner(part, owner);
 	}
 	request_submit(v->cluster, &part->req);
 }

@@ -50,6 +50,7 @@ static void lock_lose(struct lock *lock, const char *why)
 	snprintf(lock->fence.why, sizeof(lock->fence.why), "%s", why);
 	lock_cut(lock);
 	ev_timer_stop(lock->cluster->loop, &lock->timer);
+	lock_visit_end(lock);
 }
 
 static bool conn_carries(const struct conn *conn, const struct fence *fence)
@@ -283,10 +284,13 @@ static void lock_wait_for_guest(struct lock *lock)
 
 void lock_release(struct lock *lock)
 {
+	/* Giving a lock back is no work under another. */
+	const struct fence *fence = fence_of_thread();
 	char why[ERROR_TEXT_LEN];
 
 	if (!lock)
 		return;
+	fence_set_thread(NULL);
 	cluster_run(lock->cluster, lock_stop_io, lock);
 	pthread_mutex_lock(&lock->mutex);
 	while (!lock->idle)
@@ -295,6 +299,7 @@ void lock_release(struct lock *lock)
 	snprintf(why, sizeof(why), "%s", sf_error());
 	lock_wait_for_guest(lock);
 	lock_remove(lock);
+	fence_set_thread(fence);
 	error_set(0, "%s", why); /* whoever releases it may have something to say */
 	pthread_cond_destroy(&lock->cond);
 	pthread_mutex_destroy(&lock->mutex);

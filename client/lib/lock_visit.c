@@ -13,6 +13,15 @@
 
 /* ---- The holder, on the I/O thread ---- */
 
+void lock_visit_end(struct lock *lock)
+{
+	if (!lock->asking)
+		return;
+	lock->asking = lock->granting = lock->visited = lock->expelling = false;
+	lock_pace(lock, false);
+	lock->over(lock->arg);
+}
+
 void lock_visit_look(struct lock *lock)
 {
 	const struct lock_record *r = &lock->record;
@@ -22,11 +31,8 @@ void lock_visit_look(struct lock *lock)
 	} else if (r->visit == VISIT_ASKED && !lock->asking) {
 		lock->asking = true;
 		lock->asked(lock->arg);
-	} else if (r->visit == VISIT_NONE && lock->asking) {
-		/* It is done, or has given up waiting. */
-		lock->asking = lock->granting = lock->visited = lock->expelling = false;
-		lock_pace(lock, false);
-		lock->over(lock->arg);
+	} else if (r->visit == VISIT_NONE) {
+		lock_visit_end(lock); /* it is done, or has given up waiting */
 	}
 }
 
@@ -179,7 +185,7 @@ int lock_scope_begin(struct sf_cluster *cluster, const char *name, const char *p
 {
 	int err;
 
-	*ret = (struct lock_scope){0};
+	*ret = (struct lock_scope){.outer = fence_of_thread()};
 	do {
 		/* A guest need not wait until the holder is known to live: it is answered, or
 		 * finds the lock expired. */
@@ -206,6 +212,7 @@ void lock_scope_end(struct lock_scope *scope)
 	if (scope->guest)
 		guest_leave(scope->guest);
 	free(scope->guest);
+	fence_set_thread(scope->outer);
 	*scope = (struct lock_scope){0};
 	error_set(0, "%s", why);
 }

@@ -25,6 +25,7 @@ struct guest;
 struct lock_scope {
 	struct lock *lock;   /* as holder */
 	struct guest *guest; /* or as guest */
+	const struct fence *outer; /* what the thread works under besides */
 };
 int lock_scope_begin(struct sf_cluster *cluster, const char *name, const char *purpose, bool visit,
                      struct lock_scope *ret);
@@ -36,6 +37,9 @@ void lock_visit_grant(struct lock *lock);
 
 /* ---- For lock.c ---- */
 
+/* Whoever asked is no guest any more; nor when the lock is lost, or what is held back would wait for
+ * ever. Nothing to do when nobody asked. */
+void lock_visit_end(struct lock *lock);
 /* The record was changed by another. */
 void lock_visit_look(struct lock *lock);
 /* The record was written as it is in lock->record. */

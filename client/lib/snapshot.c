@@ -22,7 +22,7 @@
  * there is cleared away by the next; cut off behind it, all has.
  */
 
-static int tag_check(const char *tag)
+int snapshot_tag_check(const char *tag)
 {
 	size_t len = strnlen(tag, SF_NAME_MAX + 1);
 
@@ -148,7 +148,7 @@ int snapshot_create(struct sf_cluster *cluster, const char *name, const char *ta
 int sf_snapshot_create(struct sf_cluster *cluster, const char *name, const char *tag)
 {
 	struct lock_scope scope = {0};
-	int err = tag_check(tag);
+	int err = snapshot_tag_check(tag);
 
 	if (!err)
 		err = lock_scope_begin(cluster, name, "snapshot", true, &scope);
@@ -247,6 +247,8 @@ static int clone_derive(struct sf_cluster *cluster, const char *name, const char
 	err = volume_find_tag(cluster, name, tag, &from);
 	if (!err)
 		err = inode_derive(cluster, &from, clone, 0, ret);
+	if (!err)
+		err = lock_check(lock); /* nobody has swept in between */
 	lock_release(lock);
 	return err;
 }

@@ -11,6 +11,8 @@ struct sf_cluster;
 /* A pending inode of that name with the map of `from`. */
 int inode_derive(struct sf_cluster *cluster, const struct inode *from, const char *name,
                  uint32_t predecessor, struct inode *ret);
+/* Whether a snapshot may be named so. */
+int snapshot_tag_check(const char *tag);
 /* origin: inode.h; 0. */
 int snapshot_create(struct sf_cluster *cluster, const char *name, const char *tag, uint64_t origin);
 /* The working volume that is to be replaced; id 0: there is none. */

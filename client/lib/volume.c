@@ -31,6 +31,7 @@ int volume_open_inode(struct sf_cluster *cluster, const struct inode *inode, str
 	pthread_mutex_init(&v->info_lock, NULL);
 	volmap_init(&v->map, cluster, inode->info.id, shift,
 	            volume_objects(inode->info.size_bytes, inode->info.object_shift));
+	v->fence = v->map.fence = fence_of_thread();
 	*ret = v;
 	return 0;
 }
@@ -76,9 +77,18 @@ int sf_volume_open_write(struct sf_cluster *cluster, const char *name, const cha
 		return err;
 	}
 	(*ret)->lock = lock;
-	(*ret)->map.fence = &lock->fence;
+	(*ret)->fence = (*ret)->map.fence = &lock->fence;
 	cluster_run(cluster, volume_let_guests_in, *ret);
 	return 0;
+}
+
+/* Nobody is let in between the last operation and the end: its visit would outlive the volume. */
+static void volume_let_nobody_in(struct sf_cluster *cluster, void *arg)
+{
+	struct sf_volume *volume = arg;
+
+	(void)cluster;
+	volume->lock->asked = NULL;
 }
 
 int sf_volume_close(struct sf_volume *volume)
@@ -87,6 +97,8 @@ int sf_volume_close(struct sf_volume *volume)
 
 	if (!volume)
 		return 0;
+	if (volume->lock)
+		cluster_run(volume->cluster, volume_let_nobody_in, volume);
 	err = volume_drain(volume);
 	lock_release(volume->lock);
 	if (volume->has_reader)

@@ -24,6 +24,8 @@ struct sf_volume {
 	struct list ordered; /* writes, discards and flushes under way, oldest first */
 	uint32_t reads;      /* under way */
 	struct lock *lock;   /* NULL: opened without */
+	/* Of all its changes: of its lock, or of what the opening thread works under. */
+	const struct fence *fence;
 	bool pausing;        /* no operation begins */
 	struct list held;    /* operations that wait for the end of a visit, oldest first */
 	struct task resume;

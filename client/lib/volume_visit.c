@@ -35,7 +35,7 @@ static void volume_resume(struct task *task)
 		volmap_fini(&v->map);
 		volmap_init(&v->map, v->cluster, info->id, part_shift,
 		            volume_objects(info->size_bytes, info->object_shift));
-		v->map.fence = &v->lock->fence;
+		v->map.fence = v->fence;
 		pthread_mutex_lock(&v->info_lock);
 		v->info = *info;
 		pthread_mutex_unlock(&v->info_lock);

@@ -258,6 +258,53 @@ static void changes_wait_while_the_lock_cannot_be_renewed(void **state)
 	sf_volume_close(v);
 }
 
+static void wait_until_done(const struct outcome *o)
+{
+	for (int i = 0; i < 1000 && !o->done; i++)
+		pause_ms(10);
+	assert_true(o->done);
+}
+
+static void read_record(struct fixture *t, struct lock_record *r)
+{
+	uint8_t bytes[LOCK_RECORD_LEN];
+	uint64_t version;
+
+	assert_int_equal(meta_read(t->b, oid(), 0, bytes, sizeof(bytes), &version), 0);
+	assert_int_equal(lock_record_decode(bytes, r), 0);
+}
+
+/* A guest that asks, is let in, and is never heard of again; then the lock goes to another. */
+static void what_a_visit_holds_back_fails_when_the_lock_is_lost(void **state)
+{
+	struct fixture *t = *state;
+	struct outcome o = {0};
+	struct lock_record r;
+	struct sf_volume *v;
+	uint8_t bytes[LOCK_RECORD_LEN];
+	char back[2] = "";
+
+	assert_int_equal(sf_volume_open_write(t->a, "test", "x", &v), 0);
+	assert_int_equal(sf_write(v, "a", 1, 0), 0);
+	read_record(t, &r);
+	r.guest = 1;
+	r.visit = VISIT_ASKED;
+	lock_record_encode(&r, bytes);
+	fake_put(&t->fake, POOL_META, oid(), 0, bytes, sizeof(bytes));
+	for (int i = 0; i < 1000 && r.visit != VISIT_GRANTED; i++) {
+		pause_ms(1);
+		read_record(t, &r);
+	}
+	assert_int_equal(r.visit, VISIT_GRANTED);
+	sf_write_async(v, "b", 1, 0, outcome_take, &o);
+	put_record(t, &r);
+	wait_until_done(&o);
+	assert_int_equal(o.result, -ENOLCK);
+	assert_int_equal(sf_read(v, back, 1, 0), 0);
+	assert_string_equal(back, "a");
+	assert_int_equal(sf_volume_close(v), 0);
+}
+
 static void a_damaged_lock_is_one_of_a_dead_writer(void **state)
 {
 	struct fixture *t = *state;
@@ -283,6 +330,46 @@ static void a_scope_is_a_lock_and_fences_the_thread(void **state)
 	assert_false(fake_has(&t->fake, POOL_META, oid()));
 }
 
+/* As those do that restore, clone, shrink or convert. */
+static void a_volume_opened_in_a_scope_is_fenced_by_it(void **state)
+{
+	struct fixture *t = *state;
+	struct lock_record r = {0};
+	struct lock_scope scope;
+	struct sf_volume *v;
+	char back[2] = "";
+
+	assert_int_equal(lock_scope_begin(t->a, "test", "x", false, &scope), 0);
+	assert_int_equal(sf_volume_open(t->a, "test", &v), 0);
+	assert_int_equal(sf_write(v, "a", 1, 0), 0);
+	put_record(t, &r);
+	for (int i = 0; i < 1000 && lock_check(scope.lock) == 0; i++)
+		pause_ms(10);
+	assert_int_equal(sf_write(v, "b", 1, 0), -ENOLCK);
+	assert_int_equal(sf_discard(v, MIB, 0), -ENOLCK);
+	assert_int_equal(sf_read(v, back, 1, 0), 0);
+	assert_string_equal(back, "a");
+	assert_int_equal(sf_volume_close(v), 0);
+	lock_scope_end(&scope);
+	assert_true(fake_has(&t->fake, POOL_META, oid())); /* the other's */
+}
+
+static void a_scope_inside_of_another_gives_its_fence_back(void **state)
+{
+	struct fixture *t = *state;
+	struct lock_scope outer, inner;
+	const struct fence *fence;
+
+	assert_int_equal(lock_scope_begin(t->a, "test", "x", false, &outer), 0);
+	fence = fence_of_thread();
+	assert_int_equal(lock_scope_begin(t->a, "other", "x", false, &inner), 0);
+	assert_ptr_not_equal(fence_of_thread(), fence);
+	lock_scope_end(&inner);
+	assert_ptr_equal(fence_of_thread(), fence);
+	lock_scope_end(&outer);
+	assert_null(fence_of_thread());
+}
+
 #define CASE(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -297,7 +384,10 @@ int main(void)
 		CASE(an_operator_takes_a_lock_back),
 		CASE(changes_wait_while_the_lock_cannot_be_renewed),
 		CASE(a_damaged_lock_is_one_of_a_dead_writer),
+		CASE(what_a_visit_holds_back_fails_when_the_lock_is_lost),
 		CASE(a_scope_is_a_lock_and_fences_the_thread),
+		CASE(a_volume_opened_in_a_scope_is_fenced_by_it),
+		CASE(a_scope_inside_of_another_gives_its_fence_back),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -125,6 +125,41 @@ static void tags_are_unique_and_no_numbers(void **state)
 	sf_volume_close(v);
 }
 
+static void note(void *arg, int result)
+{
+	__atomic_store_n((int *)arg, result ? result : 1, __ATOMIC_RELEASE);
+}
+
+/* Or it would be undone if the client died now: the map still shows the snapshot's object. */
+static void a_discard_is_done_when_the_map_shows_the_copy(void **state)
+{
+	struct fixture *t = *state;
+	int written = 0, discarded = 0;
+	struct sf_volume *v;
+	char back[4] = "";
+
+	put(t, "test", 100, "old");
+	assert_int_equal(sf_snapshot_create(t->cluster, "test", "one"), 0);
+	assert_int_equal(sf_volume_open(t->cluster, "test", &v), 0);
+	assert_int_equal(sf_read(v, back, 3, 100), 0);
+	t->fake.meta_again = true;
+	sf_write_async(v, "new", 3, 8192, note, &written);
+	sf_discard_async(v, 4096, 0, note, &discarded);
+	/* Both have reached the object. */
+	for (int i = 0; i < 1000 && back[0] != 0; i++) {
+		nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
+		assert_int_equal(sf_read(v, back, 3, 100), 0);
+	}
+	assert_int_equal(back[0], 0);
+	assert_int_equal(__atomic_load_n(&written, __ATOMIC_ACQUIRE), 0);
+	assert_int_equal(__atomic_load_n(&discarded, __ATOMIC_ACQUIRE), 0);
+	t->fake.meta_again = false;
+	assert_int_equal(sf_flush(v), 0);
+	assert_int_equal(written, 1);
+	assert_int_equal(discarded, 1);
+	assert_int_equal(sf_volume_close(v), 0);
+}
+
 static void ignore(void *arg, int result)
 {
 	(void)arg;
@@ -305,6 +340,13 @@ static void write_next(void *arg, int result)
 	sf_write_async(w->v, &w->next, sizeof(w->next), w->next % 2 * MIB, write_next, w);
 }
 
+static void wait_writes(struct writing *w, uint32_t count)
+{
+	for (int i = 0; i < 1000 && __atomic_load_n(&w->done, __ATOMIC_ACQUIRE) < count; i++)
+		nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
+	assert_true(__atomic_load_n(&w->done, __ATOMIC_ACQUIRE) >= count);
+}
+
 static void a_snapshot_is_taken_below_a_writer(void **state)
 {
 	struct fixture *t = *state;
@@ -319,8 +361,7 @@ static void a_snapshot_is_taken_below_a_writer(void **state)
 	write_next(&w, 0);
 	assert_int_equal(sf_snapshot_create(t->cluster, "test", "one"), 0);
 	first = __atomic_load_n(&w.done, __ATOMIC_ACQUIRE);
-	for (int i = 0; i < 1000 && __atomic_load_n(&w.done, __ATOMIC_ACQUIRE) < first + 20; i++)
-		nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
+	wait_writes(&w, first + 20);
 	w.stop = true;
 	assert_int_equal(sf_flush(w.v), 0);
 	assert_int_equal(w.failed, 0);
@@ -358,8 +399,7 @@ static void a_volume_is_converted_below_a_writer(void **state)
 	assert_int_equal(sf_volume_alter_copy(t->cluster, "test", (struct sf_redundancy){1, 1}, NULL,
 	                                      NULL, NULL),
 	                 0);
-	for (uint32_t n = w.done; n + 20 > __atomic_load_n(&w.done, __ATOMIC_ACQUIRE);)
-		nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+	wait_writes(&w, __atomic_load_n(&w.done, __ATOMIC_ACQUIRE) + 20);
 	w.stop = true;
 	assert_int_equal(sf_flush(w.v), 0);
 	assert_int_equal(w.failed, 0);
@@ -529,6 +569,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		CASE(a_snapshot_keeps_the_id_and_what_was_there),
 		CASE(tags_are_unique_and_no_numbers),
+		CASE(a_discard_is_done_when_the_map_shows_the_copy),
 		CASE(concurrent_changes_of_one_shared_object_all_count),
 		CASE(discarding_what_is_a_snapshots_leaves_it_there),
 		CASE(a_clone_is_a_volume_of_its_own),
