@@ -195,6 +195,18 @@ static int head_put(struct backup *b, const struct inode *to, const struct inode
 	return stream_put(b, bytes, sizeof(bytes));
 }
 
+/* After its map was read: of one that is being deleted it may have been half of it. */
+static int still_there(struct sf_cluster *cluster, const struct inode *snapshot)
+{
+	struct inode now = *snapshot;
+	bool there;
+	int err = inode_refresh(cluster, &now, &there);
+
+	if (!err && (!there || (now.flags & INODE_DELETING)))
+		err = error_set(-ESTALE, "snapshot '%.60s' was deleted", snapshot->info.tag);
+	return err;
+}
+
 int sf_backup(struct sf_cluster *cluster, const char *name, const char *tag, const char *base_tag,
               sf_stream_write write, void *write_arg, sf_progress progress, void *progress_arg)
 {
@@ -209,8 +221,12 @@ int sf_backup(struct sf_cluster *cluster, const char *name, const char *tag, con
 		err = error_set(-EINVAL, "the snapshot it is based on is not older");
 	if (!err)
 		err = map_entries_read(cluster, &to, &to_entries);
+	if (!err)
+		err = still_there(cluster, &to);
 	if (!err && base_tag)
 		err = map_entries_read(cluster, &base, &base_entries);
+	if (!err && base_tag)
+		err = still_there(cluster, &base);
 	if (!err)
 		err = volume_open_inode(cluster, &to, &b.volume);
 	if (!err) {

@@ -201,8 +201,10 @@ static int restore_run(struct restore *r, const char *name, const char *tag, sf_
 	const char *kept = tag && !differential ? tag : r->head.tag;
 	struct inode old = {0}, next;
 	uint32_t number;
-	int err = volume_name_prepare(r->cluster, name, kept, &number);
+	int err = snapshot_tag_check(kept);
 
+	if (!err)
+		err = volume_name_prepare(r->cluster, name, kept, &number);
 	if (!err)
 		err = differential ? inode_for_differential(r, name, tag, &old, &next)
 		                   : inode_for_full(r, name, &next);
