@@ -337,6 +337,8 @@ uint32_t missing_redundancy(const struct missing *m); /* 0..m, only when found *
 /* peering.c, resolve.c */
 void peering_start(struct node *node, struct pg *pg);
 void peering_tick(struct node *node, struct pg *pg);
+/* A disk that held something of the PG since it was clean is up and was not asked: it came later. */
+bool peering_lacks_holders(struct node *node, struct pg *pg);
 void members_free(struct pg *pg);
 struct member *member_find(struct pg *pg, uint64_t disk); /* NULL: none */
 void peering_wait(struct node *node, struct pg *pg); /* tries again later */

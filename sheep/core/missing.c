@@ -55,7 +55,8 @@ void missing_requeue(struct node *node, struct missing *m)
 {
 	list_remove(&m->queue);
 	m->unfound = !m->tombstone && (uint32_t)__builtin_popcountll(m->have) < m->pg->k;
-	if (missing_is_in_doubt(m))
+	if (missing_is_in_doubt(m) ||
+	    (m->unfound && m->pg->state == PG_ACTIVE && peering_lacks_holders(node, m->pg)))
 		membership_peer_anew(node);
 	if (m->running || m->unfound || m->held || !m->need || m->pg->state != PG_ACTIVE)
 		return;

@@ -119,6 +119,23 @@ static bool interval_add_members(struct node *node, struct pg *pg, const struct 
 	return true;
 }
 
+static bool interval_all_asked(struct node *node, struct pg *pg, const struct interval *iv, void *ctx)
+{
+	uint64_t owner;
+
+	for (uint32_t i = 0; i < pg->n && iv->writable; i++)
+		if ((iv->live & slot_bit(i)) && !member_find(pg, iv->disks[i]) &&
+		    disk_can_be_asked(node, iv->disks[i], &owner))
+			return false;
+	return true;
+}
+
+bool peering_lacks_holders(struct node *node, struct pg *pg)
+{
+	return pg->member_count < PG_MAX_MEMBERS &&
+	       !intervals_each(node, pg, pg->clean_epoch, interval_all_asked, NULL);
+}
+
 /* Somebody of the interval was heard, or all of it was given up. (Nobody it could have been active
  * without: activation is recorded on every live slot before anything is acknowledged.) */
 static bool interval_is_known(struct node *node, struct pg *pg, const struct interval *iv,
