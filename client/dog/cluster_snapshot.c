@@ -46,6 +46,7 @@ struct run {
 	struct farm farm;
 	struct progress progress;
 	uint64_t objects, fresh, bytes;
+	bool made; /* the volume at hand: it was not there before */
 	uint8_t *data; /* of one object */
 };
 
@@ -114,15 +115,21 @@ static int save_one(struct run *r, const struct sf_volume_info *info, const char
 		return dog_fail(err, "open VDI %s", info->name), err;
 	sf_volume_get_info(volume, &now);
 	one = describe(&now);
-	if (!info->snapshot_id) {
+	if (!one) {
+		fprintf(stderr, "Failed to save VDI %s: a cluster snapshot can hold no name or tag that is not UTF-8\n",
+		        info->name);
+		err = -EILSEQ;
+	} else if (!info->snapshot_id) {
 		json_object_set_new(one, "tag", json_string(""));
 		json_object_set_new(one, "snapshot", json_false());
 	}
-	err = save_objects(r, volume, &now, json_object_get(one, "objects"));
+	if (!err)
+		err = save_objects(r, volume, &now, json_object_get(one, "objects"));
 	sf_volume_close(volume);
 	if (!info->snapshot_id && sf_snapshot_delete(c, info->name, temporary) < 0)
 		fprintf(stderr, "VDI %s keeps the snapshot %s: %s\n", info->name, temporary, sf_error());
-	json_array_append_new(volumes, one);
+	if (one)
+		json_array_append_new(volumes, one);
 	return err;
 }
 
@@ -270,9 +277,14 @@ static int load_one(struct run *r, const struct saved *s, json_t *before)
 {
 	struct sf_cluster *c = r->dog->cluster;
 	struct sf_volume *volume = NULL;
-	int err = before ? sf_volume_resize(c, s->name, s->options.size_bytes)
-	                 : sf_volume_create(c, s->name, &s->options);
+	int err;
 
+	if (before) {
+		err = sf_volume_resize(c, s->name, s->options.size_bytes);
+	} else {
+		err = sf_volume_create(c, s->name, &s->options);
+		r->made = err == 0;
+	}
 	if (!err)
 		err = sf_volume_open_write(c, s->name, "dog cluster snapshot load", &volume);
 	if (err < 0)
@@ -290,37 +302,58 @@ static int load_one(struct run *r, const struct saved *s, json_t *before)
 	return err;
 }
 
-/* What was made of a volume goes again, its snapshots first. */
+/* What was made of a volume goes again, its snapshots first. What another made meanwhile stays. */
 static void unload(struct run *r, json_t *volumes, size_t last)
 {
 	struct saved failed, s;
 
+	if (!r->made)
+		return;
 	saved_parse(r, json_array_get(volumes, last), &failed);
-	for (size_t i = last + 1; i-- > 0 && saved_parse(r, json_array_get(volumes, i), &s) == 0;)
+	for (size_t i = last; i-- > 0 && saved_parse(r, json_array_get(volumes, i), &s) == 0;)
 		if (!strcmp(s.name, failed.name) && s.is_snapshot)
 			(void)sf_snapshot_delete(r->dog->cluster, s.name, s.tag);
 	(void)sf_volume_delete(r->dog->cluster, failed.name);
 }
 
+/* A volume or a snapshot of that name. */
+static int name_check_free(struct run *r, const char *name, const struct sf_volume_info *list, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		if (strcmp(list[i].name, name) != 0)
+			continue;
+		snprintf(r->farm.error, sizeof(r->farm.error), "VDI %s exists; nothing was loaded", name);
+		return -EEXIST;
+	}
+	return 0;
+}
+
 static int load_check(struct run *r, json_t *volumes)
 {
-	struct sf_volume_info info;
+	struct sf_volume_info *list;
 	struct saved s;
-	size_t i;
+	size_t i, count;
 	json_t *one;
+	int err = 0;
 
 	json_array_foreach(volumes, i, one) {
-		int err = saved_parse(r, one, &s);
+		err = saved_parse(r, one, &s);
 		if (!err)
 			err = verify_one(r, &s);
 		if (err < 0)
 			return err;
-		if (sf_volume_stat(r->dog->cluster, s.name, &info) == 0) {
-			snprintf(r->farm.error, sizeof(r->farm.error), "VDI %s exists; nothing was loaded", s.name);
-			return -EEXIST;
-		}
 	}
-	return 0;
+	err = sf_volume_list(r->dog->cluster, &list, &count);
+	if (err < 0) {
+		snprintf(r->farm.error, sizeof(r->farm.error), "%s", sf_error());
+		return err;
+	}
+	json_array_foreach(volumes, i, one) {
+		if (!err && !(err = saved_parse(r, one, &s)))
+			err = name_check_free(r, s.name, list, count);
+	}
+	free(list);
+	return err;
 }
 
 static int load(struct run *r, const char *tag)

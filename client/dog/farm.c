@@ -12,6 +12,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "client/dog/stream.h"
+
 enum { TAG_MAX = 200 };
 
 __attribute__((format(printf, 3, 4))) static int failed(struct farm *f, int err, const char *fmt, ...)
@@ -80,19 +82,16 @@ static int sync_dir(const char *path)
 	return err;
 }
 
-static int write_all(int fd, const uint8_t *data, size_t len)
+/* Of the whole file system: what an interrupted save left was renamed, and may not be durable. */
+static int all_sync(struct farm *f)
 {
-	while (len > 0) {
-		ssize_t n = write(fd, data, len);
+	int fd = open(f->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC), err = 0;
 
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -errno;
-		data += n;
-		len -= (size_t)n;
-	}
-	return 0;
+	if (fd < 0 || syncfs(fd) < 0)
+		err = failed(f, -errno, "cannot write %s to its disk: %s", f->dir, strerror(errno));
+	if (fd >= 0)
+		close(fd);
+	return err;
 }
 
 /* Whole and durable, or not there. */
@@ -105,7 +104,7 @@ static int file_put(struct farm *f, const char *path, const void *data, size_t l
 	fd = open(temp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return failed(f, -errno, "cannot write %s: %s", path, strerror(errno));
-	err = write_all(fd, data, len);
+	err = stream_write(fd, data, len);
 	if (!err && fsync(fd) < 0)
 		err = -errno;
 	close(fd);
@@ -131,6 +130,22 @@ static void hash_of(const void *data, size_t len, char hash[FARM_HASH_LEN])
 		snprintf(hash + 2 * i, 3, "%02x", raw[i]);
 }
 
+/* One that was damaged since is written anew. */
+static bool file_holds(const char *path, const void *data, size_t len)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	uint8_t *found;
+	bool same;
+
+	if (fd < 0)
+		return false;
+	found = malloc(len + 1);
+	same = found && stream_read(fd, found, len + 1) == (int64_t)len && memcmp(found, data, len) == 0;
+	free(found);
+	close(fd);
+	return same;
+}
+
 static int object_path(struct farm *f, const char *hash, char path[FARM_PATH_LEN])
 {
 	char first[3] = {hash[0], hash[1], '\0'};
@@ -143,12 +158,11 @@ static int object_path(struct farm *f, const char *hash, char path[FARM_PATH_LEN
 int farm_put(struct farm *f, const void *data, size_t len, char hash[FARM_HASH_LEN], bool *ret_new)
 {
 	char path[FARM_PATH_LEN], dir[FARM_PATH_LEN];
-	struct stat st;
 	int err;
 
 	hash_of(data, len, hash);
 	err = object_path(f, hash, path);
-	*ret_new = !err && (stat(path, &st) < 0 || (size_t)st.st_size != len);
+	*ret_new = !err && !file_holds(path, data, len);
 	if (err || !*ret_new)
 		return err;
 	snprintf(dir, sizeof(dir), "%s", path);
@@ -161,24 +175,18 @@ int farm_get(struct farm *f, const char *hash, void *data, size_t len)
 {
 	char path[FARM_PATH_LEN], found[FARM_HASH_LEN];
 	int err = object_path(f, hash, path), fd;
-	size_t got = 0;
-	ssize_t n = 1;
+	int64_t got;
 
 	if (err)
 		return err;
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
 		return failed(f, -EILSEQ, "an object of the snapshot is missing: %s: %s", path, strerror(errno));
-	while (got < len && n > 0) {
-		n = read(fd, (uint8_t *)data + got, len - got);
-		if (n < 0 && errno == EINTR)
-			n = 1;
-		else if (n > 0)
-			got += (size_t)n;
-	}
+	got = stream_read(fd, data, len);
 	close(fd);
-	hash_of(data, got, found);
-	if (got != len || strcmp(found, hash) != 0)
+	if (got == (int64_t)len)
+		hash_of(data, len, found);
+	if (got != (int64_t)len || strcmp(found, hash) != 0)
 		return failed(f, -EILSEQ, "an object of the snapshot is damaged: %s", path);
 	return 0;
 }
@@ -212,7 +220,10 @@ int farm_snapshot_save(struct farm *f, const char *tag, const json_t *snapshot)
 	text = json_dumps(snapshot, JSON_INDENT(1));
 	if (!text)
 		return failed(f, -ENOMEM, "no memory");
-	err = file_put(f, path, text, strlen(text));
+	/* Whatever it names, found or new, with the directories. */
+	err = all_sync(f);
+	if (!err)
+		err = file_put(f, path, text, strlen(text));
 	free(text);
 	return err;
 }
@@ -275,7 +286,8 @@ int farm_snapshot_list(struct farm *f, json_t **ret)
 		all[count++] = one;
 	}
 	closedir(d);
-	qsort(all, count, sizeof(*all), by_age);
+	if (count)
+		qsort(all, count, sizeof(*all), by_age);
 	list = json_array();
 	for (size_t i = 0; i < count; i++)
 		json_array_append_new(list, all[i]);

@@ -32,6 +32,8 @@ client_dog_dog_SOURCES = \
 	client/dog/recover.h \
 	client/dog/scrub.c \
 	client/dog/status.c \
+	client/dog/stream.c \
+	client/dog/stream.h \
 	client/dog/text.c \
 	client/dog/text.h \
 	client/dog/vdi.c \

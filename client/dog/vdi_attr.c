@@ -6,26 +6,8 @@
 #include <unistd.h>
 
 #include "client/dog/json.h"
+#include "client/dog/stream.h"
 #include "client/dog/vdi.h"
-
-/* All of standard input, or as much as shows that it is too much. -errno. */
-static ssize_t input_read(uint8_t *data, size_t size)
-{
-	size_t got = 0;
-	ssize_t n;
-
-	while (got < size) {
-		n = read(STDIN_FILENO, data + got, size - got);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -errno;
-		if (n == 0)
-			break;
-		got += (size_t)n;
-	}
-	return (ssize_t)got;
-}
 
 static int attr_fail(int err, const char *what, char **argv)
 {
@@ -35,12 +17,13 @@ static int attr_fail(int err, const char *what, char **argv)
 static int attr_set_input(struct dog *dog, char **argv, bool exclusive)
 {
 	uint8_t *value = malloc(SF_ATTR_VALUE_MAX + 1);
-	ssize_t len;
+	int64_t len;
 	int err;
 
 	if (!value)
 		return DOG_SYSTEM;
-	len = input_read(value, SF_ATTR_VALUE_MAX + 1);
+	/* Or as much as shows that it is too much. */
+	len = stream_read(STDIN_FILENO, value, SF_ATTR_VALUE_MAX + 1);
 	if (len < 0) {
 		fprintf(stderr, "Failed to read standard input: %s\n", strerror((int)-len));
 		free(value);

@@ -6,24 +6,13 @@
 #include <unistd.h>
 
 #include "client/dog/progress.h"
+#include "client/dog/stream.h"
 #include "client/dog/vdi.h"
 
 static int output_write(void *arg, const void *data, size_t len)
 {
-	const char *at = data;
-
 	(void)arg;
-	while (len > 0) {
-		ssize_t n = write(STDOUT_FILENO, at, len);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -errno;
-		at += n;
-		len -= (size_t)n;
-	}
-	return 0;
+	return stream_write(STDOUT_FILENO, data, len);
 }
 
 /* Ctrl-C ends the input: what was restored so far is cleared away. */
@@ -73,7 +62,14 @@ int vdi_backup(struct dog *dog, int argc, char **argv)
 	progress_begin(&p, 0, false);
 	err = sf_backup(dog->cluster, argv[0], to, from, output_write, NULL, on_progress, &p);
 	progress_end(&p);
-	return err < 0 ? vdi_tag_fail(err, "back up", argv[0], to) : DOG_OK;
+	if (err < 0)
+		return vdi_tag_fail(err, "back up", argv[0], to);
+	err = stream_sync(STDOUT_FILENO);
+	if (err < 0) {
+		fprintf(stderr, "Failed to write the backup to its disk: %s\n", strerror(-err));
+		return DOG_FAILED;
+	}
+	return DOG_OK;
 }
 
 int vdi_restore(struct dog *dog, int argc, char **argv)

@@ -14,6 +14,7 @@
 
 #include "client/dog/dog.h"
 #include "client/dog/progress.h"
+#include "client/dog/stream.h"
 
 enum {
 	RING_MAX = 16,
@@ -21,7 +22,6 @@ enum {
 	READ_BYTES = 32 << 20,  /* fewer: what stays in the cache is copied out faster */
 	PIECES_MIN = 4,
 	PIPE_BYTES = 1 << 20,
-	TRANSFER_MAX = 1 << 20, /* bytes per read or write: the other side gets to work earlier */
 };
 
 struct piece {
@@ -135,26 +135,6 @@ static void widen_pipe(int fd)
 
 /* ---- Writing ---- */
 
-/* As much of len bytes as there is; fewer only at the end of the input. -errno. */
-static int64_t input_read(uint8_t *data, uint64_t len)
-{
-	uint64_t got = 0;
-
-	while (got < len) {
-		size_t want = len - got < TRANSFER_MAX ? len - got : TRANSFER_MAX;
-		ssize_t n = read(STDIN_FILENO, data + got, want);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -errno;
-		if (n == 0)
-			break;
-		got += (uint64_t)n;
-	}
-	return (int64_t)got;
-}
-
 static uint64_t input_size(uint64_t room)
 {
 	struct stat st;
@@ -182,7 +162,7 @@ static int write_one(struct writing *w, struct piece *p)
 		return DOG_FAILED; /* told by whoever drains */
 	p->offset = w->offset;
 	p->len = piece_len(&w->ring, w->offset, w->left);
-	got = input_read(p->data, p->len);
+	got = stream_read(STDIN_FILENO, p->data, p->len);
 	if (got < 0) {
 		fprintf(stderr, "Failed to read standard input: %s\n", strerror((int)-got));
 		return DOG_SYSTEM;
@@ -204,7 +184,7 @@ static bool input_remains(void)
 {
 	uint8_t byte;
 
-	return input_read(&byte, 1) == 1;
+	return stream_read(STDIN_FILENO, &byte, 1) == 1;
 }
 
 static int write_all(struct writing *w, bool bounded)
@@ -257,21 +237,6 @@ int vdi_io_write(struct sf_volume *volume, const char *name, uint64_t offset, ui
 
 /* ---- Reading ---- */
 
-static int output_write(const uint8_t *data, uint64_t len)
-{
-	while (len > 0) {
-		ssize_t n = write(STDOUT_FILENO, data, len < TRANSFER_MAX ? len : TRANSFER_MAX);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -errno;
-		data += n;
-		len -= (uint64_t)n;
-	}
-	return 0;
-}
-
 static void read_start(struct sf_volume *volume, struct ring *r, struct piece *p, uint64_t *offset,
                        uint64_t end)
 {
@@ -297,7 +262,7 @@ static int read_all(struct sf_volume *volume, struct ring *r, uint64_t offset, u
 			read_start(volume, r, &r->pieces[(i + ahead++) % r->count], &next, end);
 		if (piece_wait(p) < 0)
 			return DOG_FAILED; /* told by whoever drains */
-		err = output_write(p->data, p->len);
+		err = stream_write(STDOUT_FILENO, p->data, p->len);
 		if (err < 0) {
 			fprintf(stderr, "Failed to write to standard output: %s\n", strerror(-err));
 			return DOG_SYSTEM;

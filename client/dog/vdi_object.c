@@ -83,7 +83,9 @@ static int object_dump(struct dog *dog, const char *name, const char *tag)
 	if (dog->json) {
 		json_t *all = json_object();
 		for (char *save, *line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
-			char *colon = strchr(line, ':');
+			char *colon = strstr(line, ": ");
+			if (!colon)
+				continue; /* of a name with a newline in it */
 			*colon = '\0';
 			json_object_set_new(all, line, json_string(colon + 2));
 		}
