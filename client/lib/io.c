@@ -181,6 +181,8 @@ static void part_checked(struct owner_check *check, int err, uint32_t owner)
 		io_fail(part->io, err, "the volume was deleted or replaced; open it again");
 	else if (err < 0)
 		io_fail(part->io, err, check->req.why);
+	else
+		volmap_vouch(&part->io->volume->map, part->piece.index);
 	owner_check_free(check);
 	if (moved) {
 		part_start_read(part, owner);
@@ -195,8 +197,8 @@ static void part_done(struct request *req)
 	struct part *part = req->arg;
 	struct sf_volume *v = part->io->volume;
 
-	if (req->type == MSG_OBJ_READ && req->result == 0 && part->owner && !v->lock &&
-	    (req->reply_flags & MSG_F_ABSENT)) {
+	if (req->type == MSG_OBJ_READ && req->result == 0 && (req->reply_flags & MSG_F_ABSENT) &&
+	    !v->lock && (part->owner || !volmap_is_vouched(&v->map, part->piece.index))) {
 		request_fini(req);
 		owner_check_start(v, part->piece.index, part_checked, part);
 		return;

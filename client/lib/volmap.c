@@ -136,6 +136,16 @@ uint32_t volmap_owner(const struct volmap *map, uint64_t index)
 	return le32toh(map->pages[page_of(index)]->entries[entry_of(index)]);
 }
 
+bool volmap_is_vouched(const struct volmap *map, uint64_t index)
+{
+	return map->pages[page_of(index)]->vouched;
+}
+
+void volmap_vouch(struct volmap *map, uint64_t index)
+{
+	map->pages[page_of(index)]->vouched = true;
+}
+
 /* ---- Changing ---- */
 
 bool volmap_find_run(const struct volmap_page *page, uint32_t own, uint32_t *ret_first,

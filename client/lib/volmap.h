@@ -21,6 +21,7 @@ struct volmap_page {
 	struct list dirty; /* in volmap->dirty while some entry is not durable */
 	struct list loads; /* struct volmap_load */
 	bool loaded;
+	bool vouched; /* the volume was seen alive after this was loaded */
 	struct request load;
 	struct volmap *map;
 	uint64_t unsafe[VOLMAP_PAGE_ENTRIES / 64]; /* bit set: not durable as it stands here */
@@ -62,6 +63,10 @@ void volmap_fini(struct volmap *map);
 bool volmap_load(struct volmap *map, uint64_t index, struct volmap_load *load);
 /* 0: not allocated. */
 uint32_t volmap_owner(const struct volmap *map, uint64_t index);
+/* Of what is loaded: a map that is read while its volume is being deleted has zeros where there were
+ * entries. Who has the volume's lock need not ask. */
+bool volmap_is_vouched(const struct volmap *map, uint64_t index);
+void volmap_vouch(struct volmap *map, uint64_t index);
 /* True when the entry has this value durably; otherwise it is being made so, waiter->done will be
  * called. */
 bool volmap_set(struct volmap *map, uint64_t index, uint32_t owner, struct volmap_waiter *waiter);

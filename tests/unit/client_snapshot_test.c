@@ -125,6 +125,30 @@ static void tags_are_unique_and_no_numbers(void **state)
 	sf_volume_close(v);
 }
 
+static void a_reader_of_a_deleted_snapshot_is_told(void **state)
+{
+	struct fixture *t = *state;
+	struct sf_volume *seen, *fresh;
+	char back[4] = "";
+
+	put(t, "test", 100, "old");
+	assert_int_equal(sf_snapshot_create(t->cluster, "test", "one"), 0);
+	assert_int_equal(sf_snapshot_create(t->cluster, "test", "two"), 0);
+	put(t, "test", 100, "new");
+	assert_int_equal(sf_snapshot_open(t->cluster, "test", "one", &seen), 0);
+	assert_int_equal(sf_snapshot_open(t->cluster, "test", "one", &fresh), 0);
+	assert_int_equal(sf_read(seen, back, 3, 100), 0);
+	assert_string_equal(back, "old");
+	assert_int_equal(sf_read(seen, back, 3, 2 * MIB), 0); /* nothing was ever there */
+	assert_int_equal(back[0], 0);
+	assert_int_equal(sf_snapshot_delete(t->cluster, "test", "two"), 0);
+	assert_int_equal(sf_snapshot_delete(t->cluster, "test", "one"), 0);
+	assert_int_equal(sf_read(seen, back, 3, 100), -ESTALE);
+	assert_int_equal(sf_read(fresh, back, 3, 100), -ESTALE); /* the map is gone, too */
+	sf_volume_close(seen);
+	sf_volume_close(fresh);
+}
+
 static void note(void *arg, int result)
 {
 	__atomic_store_n((int *)arg, result ? result : 1, __ATOMIC_RELEASE);
@@ -569,6 +593,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		CASE(a_snapshot_keeps_the_id_and_what_was_there),
 		CASE(tags_are_unique_and_no_numbers),
+		CASE(a_reader_of_a_deleted_snapshot_is_told),
 		CASE(a_discard_is_done_when_the_map_shows_the_copy),
 		CASE(concurrent_changes_of_one_shared_object_all_count),
 		CASE(discarding_what_is_a_snapshots_leaves_it_there),
