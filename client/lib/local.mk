@@ -133,29 +133,30 @@ TAP_TESTS += $(CLIENT_TESTS)
 
 # A cluster of fake daemons that fail on order.
 CLIENT_FAKE = tests/unit/client_fake.c tests/unit/client_fake.h
+CLIENT_FIXTURE = $(CLIENT_FAKE) tests/unit/client_fixture.c tests/unit/client_fixture.h
 CLIENT_TEST_LIBS = $(CLIENT_LIBS) $(CMOCKA_LIBS)
 
 tests_unit_client_health_test_SOURCES = tests/unit/client_health_test.c
 tests_unit_client_health_test_LDADD = $(CLIENT_TEST_LIBS)
 tests_unit_client_inode_test_SOURCES = tests/unit/client_inode_test.c
 tests_unit_client_inode_test_LDADD = $(CLIENT_TEST_LIBS)
-tests_unit_client_io_test_SOURCES = tests/unit/client_io_test.c $(CLIENT_FAKE)
+tests_unit_client_io_test_SOURCES = tests/unit/client_io_test.c $(CLIENT_FIXTURE)
 tests_unit_client_io_test_LDADD = $(CLIENT_TEST_LIBS)
-tests_unit_client_attr_test_SOURCES = tests/unit/client_attr_test.c $(CLIENT_FAKE)
+tests_unit_client_attr_test_SOURCES = tests/unit/client_attr_test.c $(CLIENT_FIXTURE)
 tests_unit_client_attr_test_LDADD = $(CLIENT_TEST_LIBS)
 tests_unit_client_backup_test_SOURCES = tests/unit/client_backup_test.c $(CLIENT_FAKE)
 tests_unit_client_backup_test_LDADD = $(CLIENT_TEST_LIBS)
 tests_unit_client_lock_test_SOURCES = tests/unit/client_lock_test.c $(CLIENT_FAKE)
 tests_unit_client_lock_test_LDADD = $(CLIENT_TEST_LIBS)
-tests_unit_client_snapshot_test_SOURCES = tests/unit/client_snapshot_test.c $(CLIENT_FAKE)
+tests_unit_client_snapshot_test_SOURCES = tests/unit/client_snapshot_test.c $(CLIENT_FIXTURE)
 tests_unit_client_snapshot_test_LDADD = $(CLIENT_TEST_LIBS)
 tests_unit_client_redundancy_test_SOURCES = tests/unit/client_redundancy_test.c
 tests_unit_client_redundancy_test_LDADD = $(CLIENT_TEST_LIBS)
 tests_unit_client_volmap_test_SOURCES = tests/unit/client_volmap_test.c
 tests_unit_client_volmap_test_LDADD = $(CLIENT_TEST_LIBS)
-tests_unit_client_volume_test_SOURCES = tests/unit/client_volume_test.c $(CLIENT_FAKE)
+tests_unit_client_volume_test_SOURCES = tests/unit/client_volume_test.c $(CLIENT_FIXTURE)
 tests_unit_client_volume_test_LDADD = $(CLIENT_TEST_LIBS)
 tests_unit_wire_foreign_test_SOURCES = tests/unit/wire_foreign_test.c
 tests_unit_wire_foreign_test_LDADD = $(CLIENT_TEST_LIBS)
-tests_unit_client_patience_test_SOURCES = tests/unit/client_patience_test.c $(CLIENT_FAKE)
+tests_unit_client_patience_test_SOURCES = tests/unit/client_patience_test.c $(CLIENT_FIXTURE)
 tests_unit_client_patience_test_LDADD = $(CLIENT_TEST_LIBS)

@@ -29,15 +29,28 @@ uint64_t oid_of_name(uint32_t type, const char *name)
 	return oid_of_name_first(type) | hash_bytes(name, strlen(name)) >> 4;
 }
 
+static void meta_request(struct request *req, enum msg_type type, uint64_t oid)
+{
+	request_init(req, ROUTE_PRIMARY, type);
+	req->pool = POOL_META;
+	req->oid = oid;
+}
+
+/* Goes through only if it is at that version. */
+static void meta_request_if(struct request *req, enum msg_type type, uint64_t oid, uint64_t version)
+{
+	meta_request(req, type, oid);
+	req->flags = MSG_F_IF;
+	req->base = version;
+}
+
 int meta_read(struct sf_cluster *cluster, uint64_t oid, uint64_t offset, void *bytes, uint32_t len,
               uint64_t *ret_version)
 {
 	struct request req;
 	int err;
 
-	request_init(&req, ROUTE_PRIMARY, MSG_OBJ_READ);
-	req.pool = POOL_META;
-	req.oid = oid;
+	meta_request(&req, MSG_OBJ_READ, oid);
 	req.offset = offset;
 	req.length = len;
 	req.rx = bytes;
@@ -68,11 +81,7 @@ int meta_swap(struct sf_cluster *cluster, uint64_t oid, const void *bytes, uint3
 	struct request req;
 	int err;
 
-	request_init(&req, ROUTE_PRIMARY, MSG_OBJ_WRITE);
-	req.pool = POOL_META;
-	req.oid = oid;
-	req.flags = MSG_F_IF;
-	req.base = version;
+	meta_request_if(&req, MSG_OBJ_WRITE, oid, version);
 	req.tx = bytes;
 	req.tx_len = len;
 	req.fence = fence;
@@ -89,11 +98,7 @@ int meta_remove(struct sf_cluster *cluster, uint64_t oid, uint64_t version)
 	struct request req;
 	int err;
 
-	request_init(&req, ROUTE_PRIMARY, MSG_OBJ_DELETE);
-	req.pool = POOL_META;
-	req.oid = oid;
-	req.flags = MSG_F_IF;
-	req.base = version;
+	meta_request_if(&req, MSG_OBJ_DELETE, oid, version);
 	err = call_request(cluster, &req);
 	request_fini(&req);
 	return err == -ENOENT ? 0 : err;

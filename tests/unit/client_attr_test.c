@@ -15,36 +15,16 @@
 #include "include/sheepfold.h"
 #include "lib/base/mem.h"
 #include "lib/base/prng.h"
-#include "tests/unit/client_fake.h"
+#include "tests/unit/client_fixture.h"
 
 enum { MIB = 1 << 20 };
 
-struct fixture {
-	struct fake fake;
-	struct sf_cluster *cluster;
-};
-
 static int setup(void **state)
 {
-	struct fixture *t = xcalloc(1, sizeof(*t));
-	struct sf_options o = {.address = "127.0.0.1", .timeout_ms = 20000};
-	struct sf_volume_options v = {.size_bytes = MIB};
+	struct fixture *t = fixture_create(0);
 
-	fake_start(&t->fake, 2, 1);
-	o.port = t->fake.nodes[0].port;
-	assert_int_equal(sf_connect(&o, &t->cluster), 0);
-	assert_int_equal(sf_volume_create(t->cluster, "test", &v), 0);
+	fixture_make_volume(t, "test", MIB);
 	*state = t;
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	struct fixture *t = *state;
-
-	sf_disconnect(t->cluster);
-	fake_stop(&t->fake);
-	free(t);
 	return 0;
 }
 
@@ -211,7 +191,7 @@ static void damaged_bytes_are_refused(void **state)
 	attrs_fini(&a);
 }
 
-#define CASE(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+#define CASE(f) cmocka_unit_test_setup_teardown(f, setup, fixture_teardown)
 
 int main(void)
 {

@@ -13,38 +13,9 @@
 #include "include/sheepfold.h"
 #include "lib/base/mem.h"
 #include "lib/base/prng.h"
-#include "tests/unit/client_fake.h"
+#include "tests/unit/client_fixture.h"
 
 enum { MIB = 1 << 20, VOLUME = 24 * MIB };
-
-struct fixture {
-	struct fake fake;
-	struct sf_cluster *cluster;
-	struct prng prng;
-};
-
-static int setup(void **state)
-{
-	struct fixture *t = xcalloc(1, sizeof(*t));
-	struct sf_options o = {.address = "127.0.0.1", .timeout_ms = 20000};
-
-	fake_start(&t->fake, 2, 1);
-	o.port = t->fake.nodes[0].port;
-	assert_int_equal(sf_connect(&o, &t->cluster), 0);
-	prng_init(&t->prng, 1);
-	*state = t;
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	struct fixture *t = *state;
-
-	sf_disconnect(t->cluster);
-	fake_stop(&t->fake);
-	free(t);
-	return 0;
-}
 
 static struct sf_volume *volume_make(struct fixture *t, const char *name, uint64_t size)
 {
@@ -303,7 +274,7 @@ static void connecting_to_nobody_fails_soon(void **state)
 	assert_int_equal(sf_connect(&o, &c), -ENOTCONN);
 }
 
-#define CASE(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+#define CASE(f) cmocka_unit_test_setup_teardown(f, fixture_setup, fixture_teardown)
 
 int main(void)
 {

@@ -13,37 +13,16 @@
 #include "client/lib/meta_object.h"
 #include "include/sheepfold.h"
 #include "lib/base/mem.h"
-#include "tests/unit/client_fake.h"
+#include "tests/unit/client_fixture.h"
 
 enum { MIB = 1 << 20, LEASE_MS = 1200 };
 
-struct fixture {
-	struct fake fake;
-	struct sf_cluster *cluster;
-};
-
 static int setup(void **state)
 {
-	struct fixture *t = xcalloc(1, sizeof(*t));
-	struct sf_options o = {
-		.address = "127.0.0.1", .timeout_ms = 20000, .lease_ms = LEASE_MS};
-	struct sf_volume_options v = {.size_bytes = 4 * MIB + 100};
+	struct fixture *t = fixture_create(LEASE_MS);
 
-	fake_start(&t->fake, 2, 1);
-	o.port = t->fake.nodes[0].port;
-	assert_int_equal(sf_connect(&o, &t->cluster), 0);
-	assert_int_equal(sf_volume_create(t->cluster, "test", &v), 0);
+	fixture_make_volume(t, "test", 4 * MIB + 100);
 	*state = t;
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	struct fixture *t = *state;
-
-	sf_disconnect(t->cluster);
-	fake_stop(&t->fake);
-	free(t);
 	return 0;
 }
 
@@ -586,7 +565,7 @@ static void a_snapshots_deletion_cut_off_anywhere_can_be_finished(void **state)
 	cut_everywhere(*state, do_delete_one);
 }
 
-#define CASE(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+#define CASE(f) cmocka_unit_test_setup_teardown(f, setup, fixture_teardown)
 
 int main(void)
 {

@@ -12,36 +12,9 @@
 #include "client/lib/inode.h"
 #include "include/sheepfold.h"
 #include "lib/base/mem.h"
-#include "tests/unit/client_fake.h"
+#include "tests/unit/client_fixture.h"
 
 enum { MIB = 1 << 20 };
-
-struct fixture {
-	struct fake fake;
-	struct sf_cluster *cluster;
-};
-
-static int setup(void **state)
-{
-	struct fixture *t = xcalloc(1, sizeof(*t));
-	struct sf_options o = {.address = "127.0.0.1", .timeout_ms = 20000};
-
-	fake_start(&t->fake, 2, 1);
-	o.port = t->fake.nodes[0].port;
-	assert_int_equal(sf_connect(&o, &t->cluster), 0);
-	*state = t;
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	struct fixture *t = *state;
-
-	sf_disconnect(t->cluster);
-	fake_stop(&t->fake);
-	free(t);
-	return 0;
-}
 
 static int create(struct fixture *t, const char *name, uint64_t size)
 {
@@ -315,7 +288,7 @@ static void objects_of_no_volume_are_found_and_no_others(void **state)
 	free(v);
 }
 
-#define CASE(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+#define CASE(f) cmocka_unit_test_setup_teardown(f, fixture_setup, fixture_teardown)
 
 int main(void)
 {
