@@ -10,15 +10,53 @@
 /* Who comes from whom. */
 struct tree {
 	struct sf_volume_info *v;
+	const struct sf_volume_info **parents; /* of each; NULL: none, or it was deleted */
 	size_t count;
 };
 
 static const struct sf_volume_info *tree_parent(const struct tree *t, const struct sf_volume_info *i)
 {
-	for (size_t p = 0; i->parent_id && p < t->count; p++)
-		if (t->v[p].id == i->parent_id && &t->v[p] != i)
-			return &t->v[p];
-	return NULL; /* its parent was deleted */
+	return t->parents[i - t->v];
+}
+
+static int by_id(const void *a, const void *b)
+{
+	const struct sf_volume_info *x = *(const struct sf_volume_info *const *)a;
+	const struct sf_volume_info *y = *(const struct sf_volume_info *const *)b;
+
+	return x->id < y->id ? -1 : x->id > y->id;
+}
+
+/* An image may have thousands of clones: each is looked up, not searched for. */
+static bool tree_fill(struct tree *t)
+{
+	const struct sf_volume_info **sorted = calloc(t->count + 1, sizeof(*sorted));
+
+	t->parents = calloc(t->count + 1, sizeof(*t->parents));
+	if (!sorted || !t->parents) {
+		free(sorted);
+		return false;
+	}
+	for (size_t i = 0; i < t->count; i++)
+		sorted[i] = &t->v[i];
+	if (t->count)
+		qsort(sorted, t->count, sizeof(*sorted), by_id);
+	for (size_t i = 0; i < t->count; i++) {
+		const struct sf_volume_info key = {.id = t->v[i].parent_id}, *wanted = &key;
+		const struct sf_volume_info **found = NULL;
+
+		if (key.id && key.id != t->v[i].id)
+			found = bsearch(&wanted, sorted, t->count, sizeof(*sorted), by_id);
+		t->parents[i] = found ? *found : NULL;
+	}
+	free(sorted);
+	return true;
+}
+
+static void tree_fini(struct tree *t)
+{
+	free(t->parents);
+	free(t->v);
 }
 
 static bool has_next(const struct tree *t, size_t at, const struct sf_volume_info *parent)
@@ -86,8 +124,14 @@ static int tree_read(struct dog *dog, struct tree *ret)
 
 	if (code)
 		return code;
+	*ret = (struct tree){0};
 	err = sf_volume_list(dog->cluster, &ret->v, &ret->count);
-	return err < 0 ? dog_fail(err, "list the VDIs") : DOG_OK;
+	if (err < 0)
+		return dog_fail(err, "list the VDIs");
+	if (tree_fill(ret))
+		return DOG_OK;
+	tree_fini(ret);
+	return DOG_SYSTEM;
 }
 
 int vdi_tree(struct dog *dog, int argc, char **argv)
@@ -102,7 +146,7 @@ int vdi_tree(struct dog *dog, int argc, char **argv)
 		code = json_print(tree_json(&t));
 	else
 		branch_print(&t, NULL, indent);
-	free(t.v);
+	tree_fini(&t);
 	return code;
 }
 
@@ -140,6 +184,6 @@ int vdi_graph(struct dog *dog, int argc, char **argv)
 			printf("\t\"%x\" -> \"%x\";\n", parent->id, v->id);
 	}
 	printf("}\n");
-	free(t.v);
+	tree_fini(&t);
 	return DOG_OK;
 }
