@@ -213,7 +213,8 @@ int sf_backup(struct sf_cluster *cluster, const char *name, const char *tag, con
 	struct backup b = {.write = write, .arg = write_arg, .differential = base_tag != NULL};
 	struct map_entries to_entries = {0}, base_entries = {0}, diff = {0};
 	struct inode to, base = {0};
-	int err = volume_find_tag(cluster, name, tag, &to);
+	int err = tag ? volume_find_tag(cluster, name, tag, &to)
+	              : error_set(-EINVAL, "only a snapshot can be backed up");
 
 	if (!err && base_tag)
 		err = volume_find_tag(cluster, name, base_tag, &base);

@@ -289,6 +289,10 @@ int sf_volume_clone(struct sf_cluster *cluster, const char *name, const char *ta
 	const char *fault = volume_name_fault(clone);
 	int err = *fault ? error_set(-EINVAL, "%s", fault) : 0;
 
+	/* What a working volume's writer does next would show in the clone. */
+	if (!err && !tag)
+		err = error_set(-EINVAL, "only a snapshot can be cloned");
+
 	if (!err)
 		err = lock_scope_begin(cluster, clone, "clone", false, &scope);
 	if (!err)
