@@ -34,6 +34,13 @@ static bool has_told(const struct cs_logic *l, const struct cs_peer *p)
 	return p->told && !p->foreign && (!is_empty(p) || nobody_has_maps(l));
 }
 
+/* Likewise what we say ourselves: a promise would count like those of the others, who may have promised on top of one that we
+ * do not know of any more. As soon as we have the maps we accept like everybody. */
+static bool has_forgotten(const struct cs_logic *l)
+{
+	return !l->frozen.reg && !l->frozen.promised && !nobody_has_maps(l);
+}
+
 static bool has_promised(const struct cs_logic *l, const struct cs_peer *p)
 {
 	(void)l;
@@ -114,6 +121,8 @@ void cs_decide_gathered(struct cs_logic *l)
 		l->peers[i].ready = l->peers[i].late = false;
 		l->peers[i].beat = l->peers[i].heard = 0;
 	}
+	if (has_forgotten(l))
+		return;
 	l->vote.promised = ballot;
 	if (vote_save(l) == 0)
 		cs_ready_say(l);

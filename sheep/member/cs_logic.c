@@ -126,6 +126,8 @@ void cs_ready_say(struct cs_logic *l)
 {
 	struct cs_msg m = {.type = CS_READY, .ballot = l->ballot};
 
+	if (l->vote.promised != l->ballot)
+		return; /* it promised nothing */
 	vote_tell(l, &m);
 	cs_send(l, &m);
 	l->said_ms = l->now;

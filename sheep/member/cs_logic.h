@@ -33,8 +33,8 @@
  * Live set: those in the view. One whose node has gone stays in it until no lease that it may have had can run any more; one whose process
  * has died goes at once. Who was not in the last active view does not know whom to wait for, and takes no lease for as long.
  *
- * A daemon that has no register (a new node, or one whose directory was emptied) does not count in step 2 unless nobody has one: it may have
- * forgotten what it had promised.
+ * A daemon that has no register (a new node, or one whose directory was emptied) does not count in step 2, and promises nothing, unless nobody has
+ * one: it may have forgotten what it had promised. It takes part again as soon as it has got the maps.
  */
 enum { CS_MEMBERS_MAX = 1024, CS_BEAT_MS = 200, CS_LEASE_MS = MEMBER_LEASE_MAX_MS };
 

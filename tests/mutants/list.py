@@ -12,10 +12,11 @@ class Mutant(NamedTuple):
     file: str
     old: str
     new: str
-    catcher: str = 'sim'
+    catcher: str = 'sim'  # with its options, or the program of a unit test
 
 
 C = 'sheep/core/'
+COROSYNC = 'sim --driver corosync'
 MUTANTS = [
     # ---- Writes
     Mutant('early_ack', 'a write is answered when every live slot has it, not one fewer',
@@ -118,6 +119,17 @@ MUTANTS = [
            'tests/sim/disk_pg.c', 'return v->damaged;', 'return false;'),
     Mutant('no_sync', 'a disk answers when what it was told is durable',
            'tests/sim/disk_queue.c', 'q->sync |= sim_disk_request_durable(job->req->type);', ''),
+    # ---- Who is a member, by Corosync
+    Mutant('cs_half_is_enough', 'a map has won when more than half of all nodes have it',
+           'sheep/member/cs_logic.c', '\treturn 2 * count > l->nodes;', '\treturn 2 * count >= l->nodes;', COROSYNC),
+    Mutant('cs_accepted_forgotten', 'what may have won unseen is proposed again first',
+           'sheep/member/cs_decide.c', '\trecover(l);\n', '', COROSYNC),
+    Mutant('cs_empty_promises', 'who has lost its register promises nothing',
+           'sheep/member/cs_decide.c', '\tif (has_forgotten(l))\n', '\tif (0)\n', COROSYNC),
+    Mutant('cs_own_beat', 'a lease counts from a beat that more than half have heard',
+           'sheep/member/cs_live.c', 'result = heard[l->nodes / 2];', 'result = heard[0];', COROSYNC),
+    Mutant('cs_gone_at_once', 'who has gone is waited for while it may have a lease',
+           'sheep/member/cs_live.c', 'if (dead || !p->has_info ||', 'if (1 || dead || !p->has_info ||', COROSYNC),
     # ---- The store
     Mutant('store_no_sync', 'a batch is durable before it is answered',
            'sheep/store/batch.c', '\tif (!err && !st->opt.nosync)\n\t\terr = segment_sync(&st->segs);', '',

@@ -76,9 +76,9 @@ void fault_ask(struct world *w, void *request);
 
 /* It is, or will be, lost to its node: an error that is to come counts from the start. */
 bool budget_is_counted(const struct sim_disk *d);
-/* Node or disk may go now (disk UINT32_MAX: the whole node). */
 /* The disk may be taken for another node's, for good: are there places enough? */
 bool budget_moved(const struct world *w, const struct fault_plan *plan, uint32_t node, uint32_t disk);
+/* Node or disk may go now (disk UINT32_MAX: the whole node). */
 bool budget_loss(struct world *w, struct fault_plan *plan, uint32_t node, uint32_t disk);
 /* A disk may begin to lie about what it has. Nobody else is away and everything is whole. */
 bool budget_lie(struct world *w, struct fault_plan *plan);

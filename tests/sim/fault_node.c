@@ -69,7 +69,7 @@ static bool lose(struct world *w, struct fault_plan *plan, struct fault *f)
 {
 	uint32_t node = draw_below(w, w->node_count);
 
-	if (w->nodes[node]->state == NODE_GONE || w->nodes[node]->life == 0 ||
+	if (w->nodes[node]->state == NODE_GONE || w->nodes[node]->life == 0 || !sim_member_may_lose(w) ||
 	    !budget_loss(w, plan, node, UINT32_MAX))
 		return false;
 	fault_say(w, f, "n%u is lost for good", node);

@@ -47,6 +47,11 @@ tests_sim_libsim_a_SOURCES = \
 	tests/sim/sim_net.h \
 	tests/sim/sim_node.c \
 	tests/sim/sim_node.h \
+	tests/sim/sim_cs.c \
+	tests/sim/sim_cs.h \
+	tests/sim/sim_cs_totem.c \
+	tests/sim/sim_driver.c \
+	tests/sim/sim_driver.h \
 	tests/sim/sim_zk.c \
 	tests/sim/sim_zk.h \
 	tests/sim/sim_zk_ensemble.c \

@@ -20,7 +20,7 @@
 static int usage(void)
 {
 	fprintf(stderr, "usage: sim --seeds A[-B] [--jobs N] [--nodes N] [--quick] [--no-shrink] "
-	                "[--swaps] [--operators] [--trace] [--salt S] [--drop MASK] [--driver zookeeper]\n");
+	                "[--swaps] [--operators] [--trace] [--salt S] [--drop MASK] [--driver zookeeper|corosync]\n");
 	return 2;
 }
 

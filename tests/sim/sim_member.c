@@ -34,6 +34,7 @@ struct epoch {
 	struct placement *placement;
 	uint8_t *bytes;
 	size_t len;
+	uint64_t won_us;
 };
 
 struct sim_member {
@@ -85,7 +86,7 @@ struct sim_member *sim_member_create(struct world *w)
 
 /* ---- Other drivers ---- */
 
-static const struct sim_driver *const sim_drivers[] = {&sim_zk};
+static const struct sim_driver *const sim_drivers[] = {&sim_zk, &sim_cs};
 
 const struct sim_driver *sim_driver_find(const char *name)
 {
@@ -119,6 +120,11 @@ void sim_member_heal(struct world *w)
 		w->member->driver->heal(w);
 }
 
+bool sim_member_may_lose(const struct world *w)
+{
+	return !w->member->driver || !w->member->driver->may_lose || w->member->driver->may_lose(w);
+}
+
 void sim_member_destroy(struct sim_member *m)
 {
 	if (m->engine)
@@ -137,6 +143,11 @@ const struct map *sim_member_epoch(const struct world *w, uint32_t epoch)
 {
 	return epoch >= 1 && epoch <= w->member->epoch_count ? w->member->epochs[epoch - 1].map
 	                                                     : NULL;
+}
+
+uint64_t sim_member_won_us(const struct world *w, uint32_t epoch)
+{
+	return sim_member_epoch(w, epoch) ? w->member->epochs[epoch - 1].won_us : 0;
 }
 
 const struct map *sim_member_map(const struct world *w)
@@ -218,6 +229,7 @@ static void register_append(struct world *w, const struct map *map)
 		return;
 	}
 	e->map = sim_member_shape(w, map);
+	e->won_us = w->now_us;
 	m->epoch_count++;
 	e->placement = placement_create(e->map);
 	map_encode(e->map, &e->bytes, &e->len);

@@ -41,14 +41,16 @@ struct sim_driver {
 	void (*update)(struct world *w, uint32_t node); /* what it announces has changed */
 	void (*start_faults)(struct world *w); /* the engine's own: from now on */
 	void (*heal)(struct world *w);         /* and until now */
+	bool (*may_lose)(const struct world *w); /* one more node, for good; NULL: any */
 };
-extern const struct sim_driver sim_zk;
+extern const struct sim_driver sim_zk, sim_cs;
 const struct sim_driver *sim_driver_find(const char *name); /* NULL: unknown */
 /* Before any node starts; NULL: the simple service above. */
 void sim_member_use(struct world *w, const struct sim_driver *driver);
 void *sim_member_engine(const struct world *w);
 /* As the run wants proposals to be (few PGs); another map, of which the caller has the reference. */
 struct map *sim_member_shape(const struct world *w, const struct map *map);
+bool sim_member_may_lose(const struct world *w); /* one more node, for good */
 void sim_member_start_faults(struct world *w);
 void sim_member_heal(struct world *w);
 
@@ -63,6 +65,7 @@ void sim_member_adopt(struct world *w, uint32_t node, uint64_t cluster, bool wip
 /* The register. */
 const struct map *sim_member_map(const struct world *w); /* newest; NULL while there is none */
 const struct map *sim_member_epoch(const struct world *w, uint32_t epoch);
+uint64_t sim_member_won_us(const struct world *w, uint32_t epoch); /* when; 0: it has not yet */
 const struct placement *sim_member_placement(const struct world *w, uint32_t epoch);
 bool sim_member_is_register_map(const struct world *w, const struct map *map);
 /* The next epoch, whoever wants it (for tests of the checkers). */

@@ -52,6 +52,14 @@ static void zookeeper_decides_membership_without_harm(void **state)
 	assert_int_equal(seeds_fail(&options, 1, seeds() / 5), 0);
 }
 
+static void corosync_decides_membership_without_harm(void **state)
+{
+	struct scenario_options options = {.driver = sim_driver_find("corosync")};
+
+	assert_non_null(options.driver);
+	assert_int_equal(seeds_fail(&options, 1, seeds() / 10), 0);
+}
+
 static void compare_and_swap_is_linearizable_too(void **state)
 {
 	struct scenario_options options = {.swaps = true};
@@ -155,6 +163,7 @@ int main(void)
 		cmocka_unit_test(seeds_that_once_failed_keep_every_promise),
 		cmocka_unit_test(seeds_keep_every_promise),
 		cmocka_unit_test(zookeeper_decides_membership_without_harm),
+		cmocka_unit_test(corosync_decides_membership_without_harm),
 		cmocka_unit_test(compare_and_swap_is_linearizable_too),
 		cmocka_unit_test(nodes_are_drained_and_worked_on_without_harm),
 	};

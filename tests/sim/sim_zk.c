@@ -6,6 +6,7 @@
 
 #include "lib/base/err.h"
 #include "lib/base/mem.h"
+#include "tests/sim/sim_driver.h"
 #include "tests/sim/sim_member.h"
 #include "tests/sim/sim_net.h"
 #include "tests/sim/sim_node.h"
@@ -14,7 +15,7 @@
  * A node's side: what libzookeeper and sheep/member/zookeeper.c do for the real logic. One per process; a node that starts
  * again gets another.
  */
-enum { TICK_MS = 50, PROPOSED = 1024 };
+enum { TICK_MS = 50 };
 
 struct zk_client {
 	struct zk_client *next_dead;
@@ -28,27 +29,12 @@ struct zk_client {
 	uint64_t session, seen; /* the newest transaction that was shown */
 	uint64_t heard_us, sent_us;
 	uint64_t lease_until_ms; /* the node's clock */
-	/* The last ones: one that was sent goes on when the next are refused. */
-	struct map *proposed[PROPOSED];
-	uint32_t proposals;
+	struct sim_proposals proposals;
 };
 
 static struct zk_ensemble *ensemble(const struct world *w)
 {
 	return sim_member_engine(w);
-}
-
-struct client_turn {
-	uint32_t node, life;
-};
-
-static struct client_turn *turn_create(const struct zk_client *c)
-{
-	struct client_turn *t = xcalloc(1, sizeof(*t));
-
-	t->node = c->node;
-	t->life = c->life;
-	return t;
 }
 
 /* The process that this is meant for; NULL when it is no more. */
@@ -73,7 +59,7 @@ static void connect_soon(struct zk_client *c)
 	if (c->connecting || c->over)
 		return;
 	c->connecting = true;
-	world_after(c->w, 1000 + draw_skewed(c->w, 100, 300 * SIM_MS), connect_arrives, turn_create(c), free);
+	world_after(c->w, 1000 + draw_skewed(c->w, 100, 300 * SIM_MS), connect_arrives, sim_turn_create(c->w, c->node), free);
 }
 
 static void connection_lost(struct zk_client *c)
@@ -87,7 +73,7 @@ static void connection_lost(struct zk_client *c)
 
 static void connect_arrives(struct world *w, void *arg)
 {
-	struct client_turn *t = arg;
+	struct sim_turn *t = arg;
 	struct zk_client *c;
 
 	if (sim_node_defer(w, t->node, connect_arrives, t, free))
@@ -178,7 +164,7 @@ static void connection_mind(struct zk_client *c)
 
 static void client_tick(struct world *w, void *arg)
 {
-	struct client_turn *t = arg;
+	struct sim_turn *t = arg;
 	struct zk_client *c;
 
 	if (sim_node_defer(w, t->node, client_tick, t, free))
@@ -208,7 +194,7 @@ static void on_request(void *arg, const struct zk_request *r)
 
 static void wake_arrives(struct world *w, void *arg)
 {
-	struct client_turn *t = arg;
+	struct sim_turn *t = arg;
 	struct zk_client *c;
 
 	if (sim_node_defer(w, t->node, wake_arrives, t, free))
@@ -228,7 +214,7 @@ static void on_wake(void *arg)
 	if (c->woken)
 		return;
 	c->woken = true;
-	world_after(c->w, 10, wake_arrives, turn_create(c), free);
+	world_after(c->w, 10, wake_arrives, sim_turn_create(c->w, c->node), free);
 }
 
 static void on_map(void *arg, struct map *map)
@@ -248,19 +234,6 @@ static void on_live(void *arg, const struct node_info *nodes, uint32_t count)
 	sim_node_event(c->w, c->node, &ev);
 }
 
-static void lease_check(const struct zk_client *c, uint64_t proven_ms, uint32_t lease_ms)
-{
-	const struct map *newest = sim_member_map(c->w);
-	uint32_t known = c->w->nodes[c->node]->seen_epoch;
-	uint64_t won_us = newest && newest->epoch > known ? ensemble(c->w)->won_us[known + 1] : 0;
-
-	if (lease_ms > MEMBER_LEASE_MAX_MS)
-		world_fail(c->w, "node %u: a lease of %u ms", c->node, lease_ms);
-	if (won_us && sim_node_clock_ms(c->w->nodes[c->node], won_us) < proven_ms)
-		world_fail(c->w, "node %u has a lease from %llu ms and does not know epoch %u, committed before", c->node,
-		           (unsigned long long)proven_ms, known + 1);
-}
-
 void zk_client_check_expired(struct world *w, uint32_t node, uint64_t session)
 {
 	const struct zk_client *c = ensemble(w)->clients[node];
@@ -274,7 +247,7 @@ static void on_lease(void *arg, uint64_t proven_ms, uint32_t lease_ms)
 	struct zk_client *c = arg;
 	struct event ev = {.type = EV_LEASE, .lease_until_ms = proven_ms + lease_ms};
 
-	lease_check(c, proven_ms, lease_ms);
+	sim_driver_check_lease(c->w, c->node, proven_ms, lease_ms);
 	c->lease_until_ms = ev.lease_until_ms;
 	sim_node_event(c->w, c->node, &ev);
 }
@@ -284,12 +257,8 @@ static void on_proposed(void *arg, int result)
 	struct zk_client *c = arg;
 	struct event ev = {.type = EV_PROPOSED, .result = result};
 
-	bool won = result != 0;
-
-	for (uint32_t i = 0; i < PROPOSED && !won; i++)
-		won = c->proposed[i] && sim_member_is_register_map(c->w, c->proposed[i]);
-	if (!won)
-		world_fail(c->w, "node %u is told that its proposal won, but none of its last ones did", c->node);
+	if (result == 0)
+		sim_proposals_check_won(c->w, c->node, &c->proposals);
 	sim_node_event(c->w, c->node, &ev);
 }
 
@@ -330,8 +299,7 @@ static void sim_zk_destroy(void *engine)
 	for (struct zk_client *c; (c = e->dead);) {
 		e->dead = c->next_dead;
 		zk_logic_destroy(c->logic);
-		for (uint32_t i = 0; i < PROPOSED; i++)
-			map_unref(c->proposed[i]);
+		sim_proposals_fini(&c->proposals);
 		free(c);
 	}
 	zk_ensemble_destroy(e);
@@ -356,7 +324,7 @@ static void sim_zk_join(struct world *w, uint32_t node)
 	c->life = sim_node_life(w, node);
 	c->logic = zk_logic_create(&config);
 	e->clients[node] = c;
-	world_after(w, draw_below(w, TICK_MS * SIM_MS), client_tick, turn_create(c), free);
+	world_after(w, draw_below(w, TICK_MS * SIM_MS), client_tick, sim_turn_create(c->w, c->node), free);
 }
 
 static void sim_zk_leave(struct world *w, uint32_t node)
@@ -381,8 +349,7 @@ static void sim_zk_propose(struct world *w, uint32_t node, uint64_t expected_clu
 
 	if (c) {
 		zk_logic_propose(c->logic, expected_cluster, expected_epoch, shaped);
-		map_unref(c->proposed[c->proposals % PROPOSED]);
-		c->proposed[c->proposals++ % PROPOSED] = map_ref(shaped);
+		sim_proposals_add(&c->proposals, shaped);
 	}
 	map_unref(shaped);
 	map_unref(map);

@@ -24,7 +24,7 @@
  *   - whoever is told a lease knows every map that was committed before the moment from which it counts;
  *   - no session expires while its node holds a lease.
  */
-enum { ZK_SERVERS_MAX = 5, ZK_EPOCHS_MAX = 4200 };
+enum { ZK_SERVERS_MAX = 5 };
 
 enum zk_txn_type { TXN_NOTHING, TXN_CREATED, TXN_DELETED };
 struct zk_txn {
@@ -88,7 +88,6 @@ struct zk_ensemble {
 	struct zk_conn **conns; /* [id - 1] */
 	uint64_t conn_count;
 	uint32_t part_bytes;
-	uint64_t won_us[ZK_EPOCHS_MAX]; /* [epoch]: when it was committed */
 	struct zk_client *clients[SIM_MAX_NODES];
 	struct zk_client *dead; /* freed at the end */
 };

@@ -225,8 +225,6 @@ static void map_won(struct world *w, const struct znode *z)
 	} else {
 		if (map->epoch != (before ? before->epoch + 1 : 1))
 			world_fail(w, "epoch %u won after %u", map->epoch, before ? before->epoch : 0);
-		if (map->epoch < ZK_EPOCHS_MAX)
-			e->won_us[map->epoch] = w->now_us;
 		sim_member_install(w, map);
 		map_unref(map);
 	}
