@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 bin_PROGRAMS += fuse/sheepfs
 fuse_sheepfs_SOURCES = \
 	fuse/ask.c \

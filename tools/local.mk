@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 dist_noinst_SCRIPTS = tools/build tools/install-deps tools/test
 dist_noinst_SCRIPTS += tools/bench tools/cluster tools/demo tools/drill
 

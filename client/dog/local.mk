@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 bin_PROGRAMS += client/dog/dog
 client_dog_dog_SOURCES = \
 	client/dog/alter_copy.c \

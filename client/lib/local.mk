@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 noinst_LIBRARIES += client/lib/libsheepfold.a
 client_lib_libsheepfold_a_SOURCES = \
 	include/sheepfold.h \
@@ -76,6 +77,7 @@ client_lib_libsheepfold_a_SOURCES = \
 	client/lib/volume_find.c \
 	client/lib/volume_list.c \
 	client/lib/volume_locate.c \
+	client/lib/volume_resize.c \
 	client/lib/volume_visit.c
 
 # What a program that uses the library links; the client's own rooms before those they stand on.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 noinst_LIBRARIES += lib/ec/libec.a
 lib_ec_libec_a_SOURCES = lib/ec/ec.h lib/ec/ec.c
 

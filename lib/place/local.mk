@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 noinst_LIBRARIES += lib/place/libplace.a
 lib_place_libplace_a_SOURCES = \
 	lib/place/map.c \

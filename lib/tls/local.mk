@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 noinst_LIBRARIES += lib/tls/libtls.a
 lib_tls_libtls_a_SOURCES = \
 	lib/tls/key.c \

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 noinst_LIBRARIES += lib/wire/libwire.a
 lib_wire_libwire_a_SOURCES = \
 	lib/wire/codec.c \

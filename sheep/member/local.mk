@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 noinst_LIBRARIES += sheep/member/libmember.a
 sheep_member_libmember_a_SOURCES = \
 	sheep/member/corosync.c \

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 noinst_LIBRARIES += sheep/net/libnet.a
 sheep_net_libnet_a_SOURCES = \
 	sheep/net/client.c \

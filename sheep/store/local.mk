@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 noinst_LIBRARIES += sheep/store/libstore.a
 sheep_store_libstore_a_SOURCES = \
 	sheep/store/apply.c \

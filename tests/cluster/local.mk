@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 check_PROGRAMS += tests/cluster/workload
 tests_cluster_workload_SOURCES = \
 	tests/cluster/model.c \

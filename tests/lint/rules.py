@@ -148,7 +148,7 @@ def check_pure_calls(tree):
 def check_spdx(tree):
     """every source file names its licence"""
     for path, text in sorted(tree.files.items()):
-        source = path.endswith(('.c', '.h', '.proto', '.py', '.sh', '.ac', '.am'))
+        source = path.endswith(('.c', '.h', '.proto', '.py', '.sh', '.ac', '.am', '.mk'))
         if not source and not text.startswith('#!'):
             continue
         if not any(SPDX in line for line in text.splitlines()[:3]):

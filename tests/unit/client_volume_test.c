@@ -246,6 +246,35 @@ static void shrinking_and_growing_again_shows_zeros(void **state)
 	free(zeros);
 }
 
+/* Not an object at a time, of which there would be 67 millions. */
+static void shrinking_a_huge_volume_asks_for_what_is_there(void **state)
+{
+	struct fixture *t = *state;
+	const uint64_t tib = 1ull << 40;
+	struct sf_volume *v;
+	char back[4] = "";
+
+	assert_int_equal(create(t, "huge", 64 * tib), 0);
+	assert_int_equal(sf_volume_open(t->cluster, "huge", &v), 0);
+	assert_int_equal(sf_write(v, "near", 4, 100), 0);
+	assert_int_equal(sf_write(v, "far", 3, 60 * tib), 0);
+	sf_volume_close(v);
+	/* Of a write that was cut off before the map showed it. */
+	fake_put(&t->fake, POOL_DATA, oid_data(id_of(t, "huge"), (uint32_t)(50 * tib / MIB)), 0, "old", 3);
+	assert_int_equal(sf_volume_resize(t->cluster, "huge", 102), 0);
+	assert_int_equal(fake_count(&t->fake, POOL_DATA), 1);
+	assert_int_equal(fake_count(&t->fake, POOL_META), 1);
+	assert_int_equal(sf_volume_resize(t->cluster, "huge", 64 * tib), 0);
+	assert_int_equal(sf_volume_open(t->cluster, "huge", &v), 0);
+	assert_int_equal(sf_read(v, back, 4, 100), 0);
+	assert_memory_equal(back, "ne\0\0", 4);
+	assert_int_equal(sf_read(v, back, 3, 50 * tib), 0);
+	assert_int_equal(back[0], 0);
+	assert_int_equal(sf_read(v, back, 3, 60 * tib), 0);
+	assert_int_equal(back[0], 0);
+	sf_volume_close(v);
+}
+
 static void check_asks_for_every_object_and_the_inode(void **state)
 {
 	struct fixture *t = *state;
@@ -305,6 +334,7 @@ int main(void)
 		CASE(the_list_is_sorted_and_counts_what_is_used),
 		CASE(the_map_of_a_large_volume_spans_inode_objects),
 		CASE(shrinking_and_growing_again_shows_zeros),
+		CASE(shrinking_a_huge_volume_asks_for_what_is_there),
 		CASE(check_asks_for_every_object_and_the_inode),
 		CASE(objects_of_no_volume_are_found_and_no_others),
 	};
