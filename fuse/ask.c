@@ -188,6 +188,14 @@ static int text_make(struct mount *m, fuse_ino_t ino, char **ret)
 	}
 }
 
+static void open_failed(struct ask *a, struct file *file)
+{
+	mount_log(a->mount, "%s", sf_error());
+	fuse_reply_err(a->req, EIO);
+	file_destroy(a->mount, file);
+	ask_end(a);
+}
+
 static void open_text_run(struct job *job)
 {
 	struct ask *a = (struct ask *)job;
@@ -197,10 +205,7 @@ static void open_text_run(struct job *job)
 	if ((a->file.flags & O_ACCMODE) != O_WRONLY)
 		err = text_make(a->mount, a->ino, &file->text);
 	if (err < 0) {
-		mount_log(a->mount, "%s", sf_error());
-		fuse_reply_err(a->req, EIO);
-		file_destroy(a->mount, file);
-		ask_end(a);
+		open_failed(a, file);
 		return;
 	}
 	file->text_len = file->text ? strlen(file->text) : 0;
@@ -284,10 +289,7 @@ static void list_run(struct job *job)
 	int err = exposed_list(a->mount, &file->names);
 
 	if (err < 0) {
-		mount_log(a->mount, "%s", sf_error());
-		fuse_reply_err(a->req, EIO);
-		file_destroy(a->mount, file);
-		ask_end(a);
+		open_failed(a, file);
 		return;
 	}
 	a->file.fh = (uintptr_t)file;

@@ -152,16 +152,21 @@ int sf_attr_delete(struct sf_cluster *cluster, const char *volume, const char *k
 	return attr_change(cluster, volume, key, NULL, 0, false);
 }
 
+static int attrs_of_volume(struct sf_cluster *cluster, const char *volume, struct attrs *ret)
+{
+	uint64_t version;
+	int err = volume_must_be(cluster, volume);
+
+	return err < 0 ? err : attrs_read(cluster, volume, ret, &version);
+}
+
 int sf_attr_get(struct sf_cluster *cluster, const char *volume, const char *key, void **ret,
                 size_t *ret_len)
 {
 	const struct attr *a;
 	struct attrs attrs;
-	uint64_t version;
-	int err = volume_must_be(cluster, volume);
+	int err = attrs_of_volume(cluster, volume, &attrs);
 
-	if (err == 0)
-		err = attrs_read(cluster, volume, &attrs, &version);
 	if (err < 0)
 		return err;
 	a = attrs_find(&attrs, key);
@@ -177,11 +182,8 @@ int sf_attr_list(struct sf_cluster *cluster, const char *volume, struct sf_attr 
                  size_t *ret_count)
 {
 	struct attrs attrs;
-	uint64_t version;
-	int err = volume_must_be(cluster, volume);
+	int err = attrs_of_volume(cluster, volume, &attrs);
 
-	if (err == 0)
-		err = attrs_read(cluster, volume, &attrs, &version);
 	if (err < 0)
 		return err;
 	*ret = xcalloc((size_t)attrs.count + 1, sizeof((*ret)[0]));

@@ -263,12 +263,23 @@ static void serve_object(struct fake *f, uint32_t node, const struct msg *m, str
 		reply->result = serve_change(f, m, reply);
 }
 
+static void map_change(struct fake *f, const struct map_event *ev)
+{
+	struct map *next = map_apply(f->map, ev);
+
+	if (!next)
+		return;
+	map_unref(f->map);
+	placement_destroy(f->placement);
+	f->map = next;
+	f->placement = placement_create(next);
+}
+
 /* POOL: the one thing that an operator may ask for here. */
 static void serve_admin(struct fake *f, const struct msg *m, struct msg *reply)
 {
 	Sf__AdminRequest *a = sf__admin_request__unpack(NULL, m->blob_len, m->blob);
 	struct map_event ev = {.type = MAP_EV_POOL, .now_s = 1700000200};
-	struct map *next;
 
 	if (!a || a->verb != SF__ADMIN_REQUEST__VERB__POOL) {
 		if (a)
@@ -278,13 +289,7 @@ static void serve_admin(struct fake *f, const struct msg *m, struct msg *reply)
 	ev.k = a->k;
 	ev.m = a->m;
 	ev.object_shift = a->object_shift;
-	next = map_apply(f->map, &ev);
-	if (next) {
-		map_unref(f->map);
-		placement_destroy(f->placement);
-		f->map = next;
-		f->placement = placement_create(next);
-	}
+	map_change(f, &ev);
 	for (uint32_t i = 0; i < f->map->pool_count; i++) {
 		const struct map_pool *p = &f->map->pools[i];
 
@@ -491,16 +496,9 @@ void fake_start(struct fake *f, uint32_t k, uint32_t m)
 void fake_notice(struct fake *f, uint32_t node)
 {
 	struct map_event ev = {.type = MAP_EV_DOWN, .now_s = 1700000100, .node = f->nodes[node].id};
-	struct map *next;
 
 	pthread_mutex_lock(&f->lock);
-	next = map_apply(f->map, &ev);
-	if (next) {
-		map_unref(f->map);
-		placement_destroy(f->placement);
-		f->map = next;
-		f->placement = placement_create(next);
-	}
+	map_change(f, &ev);
 	pthread_mutex_unlock(&f->lock);
 }
 
