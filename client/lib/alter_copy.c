@@ -37,6 +37,7 @@ enum { PASSES_MAX = 20, LAST_PASS_OBJECTS = 32 };
 struct convert {
 	struct sf_cluster *cluster;
 	const char *name;
+	struct lock *lock; /* of the conversion */
 	const volatile bool *stop;
 	sf_progress progress;
 	void *arg;
@@ -132,7 +133,9 @@ static int convert_pass(struct convert *c, uint32_t number, size_t *ret_count)
 	int err;
 
 	snprintf(tag, sizeof(tag), "%s %u", CONVERT_TAG, number);
-	err = sf_snapshot_create(c->cluster, c->name, tag);
+	err = lock_check(c->lock);
+	if (!err)
+		err = sf_snapshot_create(c->cluster, c->name, tag);
 	if (!err)
 		err = volume_find_tag(c->cluster, c->name, tag, &snapshot);
 	if (!err)
@@ -158,6 +161,10 @@ static int convert_last(struct convert *c)
 		err = error_set(-EBUSY, "it was resized meanwhile; try again");
 	if (!err)
 		err = pass_copy(c, &old, LAST_PASS_OBJECTS, &count);
+	/* Or `next` may be what another conversion has made since. That one needs the scope's lock, too:
+	 * from here on it is enough to have that. */
+	if (!err)
+		err = lock_check(c->lock);
 	if (!err) {
 		c->next.predecessor = old.info.id;
 		c->next.flags |= INODE_PENDING;
@@ -272,19 +279,18 @@ int sf_volume_alter_copy(struct sf_cluster *cluster, const char *name,
 	struct convert c = {.cluster = cluster, .name = name, .stop = stop, .progress = progress,
 	                    .arg = progress_arg};
 	char lock_name[SF_NAME_MAX + 1];
-	struct lock *lock;
 	int err;
 
 	/* One at a time; no volume has a name with such characters. */
 	snprintf(lock_name, sizeof(lock_name), "\001convert %016llx",
 	         (unsigned long long)hash_bytes(name, strlen(name)));
-	err = lock_take(cluster, lock_name, "alter-copy", &lock);
+	err = lock_take(cluster, lock_name, "alter-copy", &c.lock);
 	if (err < 0)
 		return err;
 	/* Who was stopped for a while must not write to, or clear away, what the next one makes. */
-	fence_set_thread(&lock->fence);
+	fence_set_thread(&c.lock->fence);
 	err = convert_run(&c, redundancy);
 	fence_set_thread(NULL);
-	lock_release(lock);
+	lock_release(c.lock);
 	return err;
 }
