@@ -167,14 +167,18 @@ static int options_check(const char *name, const struct sf_volume_options *o)
 	return 0;
 }
 
+/* -EINPROGRESS: that must be finished first, with the name's lock. */
 static int volume_create(struct sf_cluster *cluster, const char *name,
-                         const struct sf_volume_options *options)
+                         const struct sf_volume_options *options, bool locked)
 {
 	struct inode inode = {0}, old;
 	int err = volume_find(cluster, name, &old);
 
 	if (err == 0 && !(old.flags & INODE_DELETING))
 		return error_set(-EEXIST, "a volume of this name exists already");
+	/* Whoever deletes it, if somebody does, would delete the new one's inode, too. */
+	if (err == 0 && !locked)
+		return error_set(-EINPROGRESS, "the volume is being deleted");
 	if (err == 0)
 		err = volume_delete_finish(cluster, &old);
 	if (err < 0 && err != -ENOENT)
@@ -203,15 +207,15 @@ int sf_volume_create(struct sf_cluster *cluster, const char *name,
 	int err = options_check(name, options);
 
 	if (!err)
-		err = volume_create(cluster, name, options);
+		err = volume_create(cluster, name, options, false);
 	if (err != -EINPROGRESS)
 		return err;
-	/* Somebody is making one, or was cut off. */
+	/* Somebody is making or deleting one, or was cut off. */
 	err = lock_scope_begin(cluster, name, "create", false, &scope);
 	if (!err)
 		err = volume_name_prepare(cluster, name, NULL, &number);
 	if (!err)
-		err = volume_create(cluster, name, options);
+		err = volume_create(cluster, name, options, true);
 	lock_scope_end(&scope);
 	return err == -EINPROGRESS ? -EEXIST : err;
 }

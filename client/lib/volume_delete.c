@@ -11,6 +11,7 @@
 #include "client/lib/error.h"
 #include "client/lib/family.h"
 #include "client/lib/lock_visit.h"
+#include "client/lib/meta_object.h"
 #include "client/lib/volume_dir.h"
 #include "lib/base/math.h"
 #include "lib/base/mem.h"
@@ -149,6 +150,21 @@ static uint32_t id_before(uint32_t id)
 	return id > 1 ? id - 1 : VOLUME_ID_MASK;
 }
 
+/* -ESTALE: the id is another's by now. */
+static int header_remove(struct sf_cluster *cluster, const struct inode *inode)
+{
+	uint64_t oid = oid_inode(inode->info.id, 0), version;
+	uint8_t bytes[INODE_HEADER_LEN];
+	struct inode now;
+	int err = meta_read(cluster, oid, 0, bytes, sizeof(bytes), &version);
+
+	if (err < 0 || version == 0)
+		return err;
+	if (inode_decode(bytes, &now) < 0 || now.creator != inode->creator)
+		return -ESTALE;
+	return meta_remove(cluster, oid, version);
+}
+
 /* Removes the end of a probe chain: this header, and the INODE_DELETED ones in front of it. */
 static int chain_trim(struct sf_cluster *cluster, struct inode inode)
 {
@@ -158,11 +174,11 @@ static int chain_trim(struct sf_cluster *cluster, struct inode inode)
 	while (!err) {
 		uint32_t id = inode.info.id;
 
-		err = inode_remove(cluster, id, 0);
+		err = header_remove(cluster, &inode);
 		if (!err)
 			err = id_taken(cluster, volume_id_next(id), &taken);
 		if (err)
-			return err;
+			return err == -ESTALE ? 0 : err;
 		if (taken) {
 			/* Somebody went past just now: put it back. Who finds it taken has filled
 			 * the hole. */

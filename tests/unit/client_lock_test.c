@@ -16,6 +16,7 @@
 #include "client/lib/lock.h"
 #include "client/lib/lock_visit.h"
 #include "client/lib/meta_object.h"
+#include "client/lib/volume_dir.h"
 #include "include/sheepfold.h"
 #include "lib/base/mem.h"
 #include "tests/unit/client_fake.h"
@@ -370,6 +371,24 @@ static void a_scope_inside_of_another_gives_its_fence_back(void **state)
 	assert_null(fence_of_thread());
 }
 
+/* It would be deleted together with what it takes the place of. */
+static void nobody_creates_what_another_is_deleting(void **state)
+{
+	struct fixture *t = *state;
+	struct sf_volume_options o = {.size_bytes = MIB};
+	struct lock_scope scope;
+	struct inode inode;
+
+	assert_int_equal(lock_scope_begin(t->a, "test", "delete", false, &scope), 0);
+	assert_int_equal(inode_read(t->a, volume_id_of_name("test"), &inode), 0);
+	inode.flags |= INODE_DELETING;
+	assert_int_equal(inode_write(t->a, &inode), 0);
+	assert_int_equal(sf_volume_create(t->b, "test", &o), -EBUSY);
+	lock_scope_end(&scope);
+	/* One whose deletion was cut off is finished. */
+	assert_int_equal(sf_volume_create(t->b, "test", &o), 0);
+}
+
 #define CASE(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -388,6 +407,7 @@ int main(void)
 		CASE(a_scope_is_a_lock_and_fences_the_thread),
 		CASE(a_volume_opened_in_a_scope_is_fenced_by_it),
 		CASE(a_scope_inside_of_another_gives_its_fence_back),
+		CASE(nobody_creates_what_another_is_deleting),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
