@@ -9,10 +9,19 @@
 #include "client/dog/stream.h"
 #include "client/dog/vdi.h"
 
+/* arg: what became of it. A full disk here is no full cluster. */
 static int output_write(void *arg, const void *data, size_t len)
 {
-	(void)arg;
-	return stream_write(STDOUT_FILENO, data, len);
+	int *result = arg;
+
+	*result = stream_write(STDOUT_FILENO, data, len);
+	return *result;
+}
+
+static int output_fail(int err)
+{
+	fprintf(stderr, "Failed to write to standard output: %s\n", strerror(-err));
+	return DOG_SYSTEM;
 }
 
 /* Ctrl-C ends the input: what was restored so far is cleared away. */
@@ -49,7 +58,7 @@ int vdi_backup(struct dog *dog, int argc, char **argv)
 {
 	const char *to = option_get(dog, "snapshot"), *from = option_get(dog, "from");
 	struct progress p;
-	int code = vdi_name_check(argv[0]), err;
+	int code = vdi_name_check(argv[0]), written = 0, err;
 
 	if (!code && !to)
 		code = dog_usage("dog vdi backup needs a snapshot: -s TAG");
@@ -60,16 +69,14 @@ int vdi_backup(struct dog *dog, int argc, char **argv)
 	if (code)
 		return code;
 	progress_begin(&p, 0, false);
-	err = sf_backup(dog->cluster, argv[0], to, from, output_write, NULL, on_progress, &p);
+	err = sf_backup(dog->cluster, argv[0], to, from, output_write, &written, on_progress, &p);
 	progress_end(&p);
+	if (written < 0)
+		return output_fail(written);
 	if (err < 0)
 		return vdi_tag_fail(err, "back up", argv[0], to);
 	err = stream_sync(STDOUT_FILENO);
-	if (err < 0) {
-		fprintf(stderr, "Failed to write the backup to its disk: %s\n", strerror(-err));
-		return DOG_FAILED;
-	}
-	return DOG_OK;
+	return err < 0 ? output_fail(err) : DOG_OK;
 }
 
 int vdi_restore(struct dog *dog, int argc, char **argv)
