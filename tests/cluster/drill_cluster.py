@@ -63,7 +63,13 @@ class Disk:
         return (s.f_blocks - s.f_bfree) * s.f_frsize // 1024
 
     def fill(self, spare_kib):
-        run('mount', '-o', 'remount,size=%dk' % (self.used_kib() + spare_kib), self.path)
+        for last in (False, False, False, True):
+            try:
+                run('mount', '-o', 'remount,size=%dk' % (self.used_kib() + spare_kib), self.path)
+                return
+            except OSError:  # it has grown meanwhile
+                if last:
+                    raise
 
     def empty(self):
         run('mount', '-o', 'remount,size=%dm' % TMPFS_MIB, self.path)
