@@ -92,6 +92,7 @@ struct sf_volume_options {
 	bool preallocate;
 };
 
+/* -EEXIST; -EBUSY: somebody else is making or deleting one of this name. */
 int sf_volume_create(struct sf_cluster *cluster, const char *name,
                      const struct sf_volume_options *options);
 /* Also gives the data objects' space back. */
@@ -140,7 +141,8 @@ int sf_volume_close(struct sf_volume *volume);
 void sf_volume_get_info(struct sf_volume *volume, struct sf_volume_info *ret);
 
 /* Any byte offset and length inside the volume. A write that returned is durable on every live
- * slot. */
+ * slot. -EROFS: it is a snapshot. -ESTALE: a volume that is read without its lock was deleted or
+ * replaced; what it was must not be taken for zeros. */
 int sf_read(struct sf_volume *volume, void *data, size_t len, uint64_t offset);
 int sf_write(struct sf_volume *volume, const void *data, size_t len, uint64_t offset);
 /* Reads as zeros afterwards; whole objects give their space back. */
