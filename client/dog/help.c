@@ -79,4 +79,9 @@ void help_verb(FILE *out, const struct dog_noun *noun, const struct dog_verb *ve
 		entry(out, left, o->help);
 	}
 	common_options(out);
+	/* Nouns with few verbs are on the page of all. */
+	if (!is_single(noun) && noun->verbs[1].name)
+		fprintf(out, "\nMore, with an example: man dog-%s\n", noun->name);
+	else
+		fputs("\nMore, with an example: man dog\n", out);
 }

@@ -32,6 +32,7 @@ CLUSTER_TESTS = \
 	tests/cluster/key_test \
 	tests/cluster/kill_test \
 	tests/cluster/leave_test \
+	tests/cluster/manual_test \
 	tests/cluster/operations_test \
 	tests/cluster/member_corosync_test \
 	tests/cluster/member_local_test \
