@@ -6,11 +6,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fuse/landing.h"
+
 enum {
 	ACCEPTED_MAX = 64 << 20, /* bytes answered and not durable */
 	GATHERS_MAX = 64,
 	UNTOUCHED_MS = 20, /* then it goes out */
 	AGE_MAX_MS = 500,
+	HELD_MS = 50,  /* of one that somebody waits for */
+	BUSY_MIN = 2,  /* writes under way: the cluster is not idle while one is held */
 	JOIN_MIN = 64 << 10, /* a first piece of so many bytes gets room for a whole object */
 };
 
@@ -64,6 +68,11 @@ static uint64_t unit_of(const struct volume *v)
 	return object < GATHER_MAX ? object : GATHER_MAX;
 }
 
+bool gather_is_one(const struct volume *v, uint64_t offset, size_t size)
+{
+	return offset / unit_of(v) == (offset + size - 1) / unit_of(v);
+}
+
 static void gather_touch(struct mount *m, struct op *op)
 {
 	op->touched_ms = mount_now_ms();
@@ -115,13 +124,17 @@ static void gather_grow(struct mount *m, struct op *op, size_t size)
 	op->capacity = capacity;
 }
 
-static struct op *gather_begin(struct volume *v, uint64_t begin, size_t size)
+static struct op *gather_begin(struct volume *v, const char *data, uint64_t begin, size_t size)
 {
 	struct mount *m = v->mount;
 	struct op *op = op_create(v, OP_WRITE, begin, begin + size);
 	size_t room = size < JOIN_MIN ? size : (size_t)(unit_of(v) - begin % unit_of(v));
 
-	op->data = memory_take(&m->gathered, room, &op->capacity);
+	op->follows = begin == v->write_end;
+	op->data = size < JOIN_MIN ? NULL : landing_adopt(m, data);
+	op->capacity = GATHER_MAX;
+	if (!op->data)
+		op->data = memory_take(&m->gathered, room, &op->capacity);
 	op_enter_gathering(op);
 	TAILQ_INSERT_TAIL(&m->gathers, op, gather_link);
 	m->gather_count++;
@@ -134,16 +147,21 @@ static void gather_put(struct volume *v, const char *data, size_t size, uint64_t
 	struct mount *m = v->mount;
 	struct op *op = gather_find(v, offset, offset + size);
 	struct durable_ref *ref;
+	uint8_t *to;
 
 	if (!op) {
-		op = gather_begin(v, offset, size);
+		op = gather_begin(v, data, offset, size);
 	} else if (offset + size > op->end) {
 		gather_grow(m, op, offset + size - op->begin);
 		pthread_mutex_lock(&m->lock); /* others compare ranges */
 		op->end = offset + size;
 		pthread_mutex_unlock(&m->lock);
 	}
-	memcpy(op->data + (offset - op->begin), data, size);
+	to = op->data + (offset - op->begin);
+	/* It may have landed there, or behind. */
+	if (to != (const uint8_t *)data)
+		memmove(to, data, size);
+	v->write_end = offset + size;
 	if (durable) {
 		ref = memory_zeroed(sizeof(*ref));
 		*ref = (struct durable_ref){.durable = durable, .next = op->durables};
@@ -161,6 +179,31 @@ static void gather_put(struct volume *v, const char *data, size_t size, uint64_t
 		gather_close(m, TAILQ_FIRST(&m->gathers));
 }
 
+/* One of a sequence, while the cluster has enough to do: more will come, and go out with it. */
+static bool gather_is_held(struct op *op)
+{
+	struct volume *v = op->volume;
+	bool held;
+
+	if (!op->follows)
+		return false;
+	pthread_mutex_lock(&v->mount->lock);
+	held = v->writing >= BUSY_MIN;
+	if (held)
+		v->holding = true;
+	pthread_mutex_unlock(&v->mount->lock);
+	return held;
+}
+
+static uint64_t gather_due(struct op *op)
+{
+	uint64_t untouched = op->touched_ms + UNTOUCHED_MS, aged = op->born_ms + AGE_MAX_MS;
+
+	if (op->durables)
+		return gather_is_held(op) ? op->born_ms + HELD_MS : 0;
+	return untouched < aged ? untouched : aged;
+}
+
 int gather_pause(struct mount *m)
 {
 	uint64_t now = mount_now_ms(), due, first = UINT64_MAX;
@@ -168,10 +211,8 @@ int gather_pause(struct mount *m)
 
 	for (op = TAILQ_FIRST(&m->gathers); op; op = next) {
 		next = TAILQ_NEXT(op, gather_link);
-		due = op->touched_ms + UNTOUCHED_MS;
-		if (due > op->born_ms + AGE_MAX_MS)
-			due = op->born_ms + AGE_MAX_MS;
-		if (op->durables || due <= now) {
+		due = gather_due(op);
+		if (due <= now) {
 			/* Closing it may close others. */
 			gather_close(m, op);
 			next = TAILQ_FIRST(&m->gathers);

@@ -262,6 +262,7 @@ static bool op_start(struct op *op)
 		sf_read_async(v->handle, op->data, length, op->begin, op_done, op);
 		break;
 	case OP_WRITE:
+		v->writing++;
 		sf_write_async(v->handle, op->data, length, op->begin, op_done, op);
 		break;
 	case OP_ZERO:
@@ -308,12 +309,20 @@ static void op_done(void *arg, int result)
 	struct volume *v = op->volume;
 	struct mount *m = v->mount;
 	struct op_list ended = TAILQ_HEAD_INITIALIZER(ended);
+	bool wake = false;
 
 	pthread_mutex_lock(&m->lock);
 	TAILQ_REMOVE(&v->ops, op, link);
+	if (op->kind == OP_WRITE) {
+		v->writing--;
+		wake = v->holding;
+		v->holding = false;
+	}
 	if (v->waiting > 0)
 		volume_start_waiting(v, &ended);
 	pthread_mutex_unlock(&m->lock);
+	if (wake)
+		mount_wake(m);
 	op_end(op, result);
 	ops_end(&ended);
 }

@@ -49,6 +49,7 @@ struct op {
 
 	/* Writes. */
 	uint64_t touched_ms;
+	bool follows; /* began where the write before it ended */
 	uint64_t accepted; /* bytes that were answered already */
 	struct durable_ref *durables;
 };

@@ -7,6 +7,8 @@ fuse_sheepfs_SOURCES = \
 	fuse/gather.h \
 	fuse/io.c \
 	fuse/io.h \
+	fuse/landing.c \
+	fuse/landing.h \
 	fuse/leave.c \
 	fuse/leave.h \
 	fuse/main.c \

@@ -46,7 +46,7 @@ void memory_fini(struct memory *m)
 	pthread_mutex_destroy(&m->lock);
 }
 
-static void *memory_large(struct memory *m)
+static uint8_t *memory_large(struct memory *m)
 {
 	struct memory_piece *p;
 
@@ -58,11 +58,11 @@ static void *memory_large(struct memory *m)
 	}
 	pthread_mutex_unlock(&m->lock);
 	if (p)
-		return p;
-	p = aligned_alloc(PAGE, m->large);
+		return (uint8_t *)p + MEMORY_FRONT;
+	p = aligned_alloc(PAGE, MEMORY_FRONT + m->large);
 	if (p)
-		(void)madvise(p, m->large, MADV_HUGEPAGE); /* a hint */
-	return p;
+		(void)madvise(p, MEMORY_FRONT + m->large, MADV_HUGEPAGE); /* a hint */
+	return p ? (uint8_t *)p + MEMORY_FRONT : NULL;
 }
 
 uint8_t *memory_take(struct memory *m, size_t size, size_t *ret_capacity)
@@ -79,7 +79,7 @@ uint8_t *memory_take(struct memory *m, size_t size, size_t *ret_capacity)
 
 void memory_give(struct memory *m, uint8_t *data, size_t capacity)
 {
-	struct memory_piece *p = (struct memory_piece *)data;
+	struct memory_piece *p;
 	bool keep;
 
 	if (!data)
@@ -88,6 +88,7 @@ void memory_give(struct memory *m, uint8_t *data, size_t capacity)
 		free(data);
 		return;
 	}
+	p = (struct memory_piece *)(data - MEMORY_FRONT);
 	pthread_mutex_lock(&m->lock);
 	keep = (m->free_count + 1) * m->large <= KEPT_BYTES;
 	if (keep) {
@@ -97,5 +98,5 @@ void memory_give(struct memory *m, uint8_t *data, size_t capacity)
 	}
 	pthread_mutex_unlock(&m->lock);
 	if (!keep)
-		free(data);
+		free(p);
 }

@@ -13,7 +13,9 @@ char *memory_text(const char *text);
 /*
  * Data of requests. Large pieces are kept and used again: fresh pages cost more than the copy into
  * them. From any thread.
+ * Before a large piece there are MEMORY_FRONT bytes that are its holder's too.
  */
+enum { MEMORY_FRONT = 4096 };
 struct memory_piece {
 	struct memory_piece *next;
 };

@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "fuse/gather.h"
+#include "fuse/landing.h"
 #include "fuse/leave.h"
 #include "fuse/tree.h"
 
@@ -123,17 +124,10 @@ void mount_wake(struct mount *m)
 /* ---- The loop ---- */
 
 /* True: there was a request. */
-static bool request_take(struct mount *m, struct fuse_buf *buf)
+static bool request_take(struct mount *m)
 {
-	int n = fuse_session_receive_buf(m->session, buf);
-
-	if (n == -EAGAIN || n == -EINTR)
+	if (!landing_take(m))
 		return false;
-	if (n <= 0) {
-		fuse_session_exit(m->session); /* unmounted */
-		return false;
-	}
-	fuse_session_process_buf(m->session, buf);
 	if (m->greeted && !m->serving && !fuse_session_exited(m->session)) {
 		m->serving = true;
 		mount_ready(m);
@@ -163,21 +157,24 @@ static void loop(struct mount *m, int signal_fd)
 		{.fd = signal_fd, .events = POLLIN},
 		{.fd = m->wake_fd, .events = POLLIN},
 	};
-	struct fuse_buf buf = {.mem = NULL};
+	uint64_t wakes;
 	int timeout_ms;
 
 	while (!fuse_session_exited(m->session)) {
 		bool more = true;
 
 		for (int i = 0; more && i < REQUESTS_PER_TURN; i++)
-			more = request_take(m, &buf);
+			more = request_take(m);
 		timeout_ms = more ? 0 : gather_pause(m);
 		if (fuse_session_exited(m->session))
 			break;
-		if (poll(fds, 3, timeout_ms) > 0 && (fds[1].revents & POLLIN))
+		if (poll(fds, 3, timeout_ms) <= 0)
+			continue;
+		if (fds[1].revents & POLLIN)
 			signal_take(m, signal_fd);
+		if (fds[2].revents & POLLIN)
+			(void)!read(m->wake_fd, &wakes, sizeof(wakes)); /* it does not block */
 	}
-	free(buf.mem);
 }
 
 /* ---- Start and end ---- */
@@ -283,6 +280,7 @@ static void mount_init(struct mount *m, const struct options *options, int ready
 	TAILQ_INIT(&m->gathers);
 	memory_init(&m->reads, REQUEST_MAX);
 	memory_init(&m->gathered, GATHER_MAX);
+	landing_init(m);
 }
 
 /* Everything that was accepted is written; what the kernel still had open is closed. */
@@ -319,6 +317,7 @@ static void mount_fini(struct mount *m)
 	for (size_t i = 0; i < m->exposed_count; i++)
 		free(m->exposed[i]);
 	free(m->exposed);
+	landing_fini(m);
 	memory_fini(&m->reads);
 	memory_fini(&m->gathered);
 	pthread_cond_destroy(&m->idle);

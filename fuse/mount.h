@@ -63,6 +63,11 @@ struct mount {
 	/* The loop's. */
 	TAILQ_HEAD(gather_list, op) gathers; /* least recently touched first */
 	unsigned gather_count;
+	struct {
+		uint8_t *piece;   /* of `gathered`, no operation's: where requests arrive */
+		const char *data; /* of the write that is being done, if they are elsewhere */
+		bool may_stay;    /* they are used before the memory that they are in can go */
+	} landing;
 	bool greeted; /* by the kernel */
 	bool serving; /* and it took the answer */
 	bool leaving;

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "fuse/gather.h"
+#include "fuse/landing.h"
 
 struct entry {
 	fuse_ino_t ino, parent;
@@ -256,6 +257,7 @@ static void tree_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
 static void tree_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off_t offset,
                        struct fuse_file_info *fi)
 {
+	data = landing_data(mount_of(req), data);
 	if (tree_volume(ino))
 		gather_write(tree_volume(ino), req, data, size, (uint64_t)offset, fi->flags);
 	else

@@ -28,11 +28,15 @@ struct volume {
 	bool writable;
 	TAILQ_HEAD(, op) ops; /* under way, by arrival (fuse/io.h) */
 	uint32_t waiting;     /* of them */
+	uint32_t writing;     /* of them: writes that the cluster is doing */
+	bool holding;         /* the loop wants to hear when one of these ends */
 	struct timespec written;
 	/* A write that failed after it was answered: each file hears of it once, at fsync or close. */
 	int write_error;
 	uint32_t write_errors;
 	bool write_error_told;
+
+	uint64_t write_end; /* where the last write ended; the loop's */
 
 	pthread_mutex_t door; /* held while the handle is changed; taken before mount->lock */
 };

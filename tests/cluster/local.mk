@@ -52,4 +52,5 @@ TAP_TESTS += $(CLUSTER_TESTS)
 EXTRA_DIST += tests/cluster/harness.py \
 	tests/cluster/member_engine.py tests/cluster/member_net.py tests/cluster/member_scenarios.py \
 	tests/cluster/drill_cluster.py tests/cluster/drill_device.py tests/cluster/drill_faults.py tests/cluster/drill_machine.py \
-	tests/cluster/drill_run.py tests/cluster/mounted.py tests/cluster/played_server.py tests/cluster/tsan.supp
+	tests/cluster/drill_run.py tests/cluster/mounted.py tests/cluster/mounted_tree.py \
+	tests/cluster/played_server.py tests/cluster/tsan.supp
