@@ -129,7 +129,7 @@ static void connection_close(struct cs_client *c)
 {
 	world_trace(c->w, "cs: n%u has lost its Corosync", c->node);
 	if (c->reign == machine_of(c)->reign)
-		cs_process_leave(c->w, c->node);
+		cs_process_leave(c->w, c->node, false);
 	c->connected = c->broken = false;
 	c->member_count = 0;
 	cs_frames_keep(&c->frames, NULL, 0);
@@ -387,7 +387,7 @@ static void store_wipe(struct cs_store *s)
 }
 
 /* It may be at work further up the stack: freed at the end. */
-static void client_end(struct world *w, struct cs_engine *e, uint32_t node)
+static void client_end(struct world *w, struct cs_engine *e, uint32_t node, bool in_order)
 {
 	struct cs_client *c = e->clients[node];
 
@@ -395,7 +395,7 @@ static void client_end(struct world *w, struct cs_engine *e, uint32_t node)
 		return;
 	c->over = true;
 	if (w)
-		cs_process_leave(w, node);
+		cs_process_leave(w, node, in_order);
 	e->clients[node] = NULL;
 	c->next_dead = e->dead;
 	e->dead = c;
@@ -406,7 +406,7 @@ static void sim_cs_destroy(void *arg)
 	struct cs_engine *e = arg;
 
 	for (uint32_t i = 0; i < SIM_MAX_NODES; i++)
-		client_end(NULL, e, i);
+		client_end(NULL, e, i, false);
 	for (struct cs_client *c; (c = e->dead);) {
 		e->dead = c->next_dead;
 		cs_logic_destroy(c->logic);
@@ -437,7 +437,7 @@ static void sim_cs_join(struct world *w, uint32_t node)
 	struct cs_engine *e = engine(w);
 	struct cs_client *c = xcalloc(1, sizeof(*c));
 
-	client_end(w, e, node);
+	client_end(w, e, node, false);
 	c->w = w;
 	c->node = node;
 	c->life = sim_node_life(w, node);
@@ -453,13 +453,13 @@ static void sim_cs_join(struct world *w, uint32_t node)
 
 static void sim_cs_leave(struct world *w, uint32_t node)
 {
-	client_end(w, engine(w), node);
+	client_end(w, engine(w), node, true);
 }
 
 /* By itself, or with its machine. */
 static void sim_cs_died(struct world *w, uint32_t node)
 {
-	client_end(w, engine(w), node);
+	client_end(w, engine(w), node, false);
 	if (draw_below(w, 2))
 		cs_machine_down(w, node);
 }

@@ -20,7 +20,8 @@
  *   - in a new ring the processes behind machines that did not come along leave the group at once; those on machines that came from
  *     another ring join one after the other;
  *   - a process reads all this later, and how many nodes its ring has (quorum) whenever it looks, not in the order;
- *   - a Corosync that stands still is dropped by the others and finds out later; one that ends loses all that it had not passed on.
+ *   - a Corosync that stands still is dropped by the others and finds out later; one that ends loses all that it had not passed on;
+ *     ended in order it first says of its processes what it says of those that died, though they live.
  *
  * Every daemon keeps its vote and its maps; they survive everything but the loss of its directory.
  *
@@ -29,12 +30,12 @@
  */
 enum { CS_IDS_MAX = 2 * SIM_MAX_NODES };
 
-enum cs_item_type { ITEM_MESSAGE, ITEM_JOINED, ITEM_LEFT };
+enum cs_item_type { ITEM_MESSAGE, ITEM_JOINED, ITEM_LEFT, ITEM_ENDED };
 struct cs_item { /* of a ring's order */
 	uint32_t refs;
 	enum cs_item_type type;
 	uint32_t machine; /* where it comes from */
-	struct cs_id id;  /* who sent it, joined or left */
+	struct cs_id id;  /* who sent it, joined, left, or is not connected any more */
 	size_t len;
 	uint8_t bytes[];
 };
@@ -100,7 +101,7 @@ void cs_machine_down(struct world *w, uint32_t machine);
 bool cs_machine_is_stuck(const struct world *w, uint32_t machine);
 uint32_t cs_machine_ring_size(const struct world *w, uint32_t machine);
 void cs_process_join(struct world *w, uint32_t machine, struct cs_id id);
-void cs_process_leave(struct world *w, uint32_t machine);
+void cs_process_leave(struct world *w, uint32_t machine, bool in_order);
 void cs_process_send(struct world *w, uint32_t machine, const uint8_t *bytes, size_t len);
 void cs_event_free(struct cs_event *e);
 void cs_item_unref(struct cs_item *item);

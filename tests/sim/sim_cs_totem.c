@@ -114,10 +114,11 @@ static void receive_one(struct world *w, uint32_t machine)
 			event_add(w, machine, EVENT_RING, NULL, NULL); /* it has asked for that */
 		break;
 	case ITEM_LEFT:
+	case ITEM_ENDED:
 		if (at == m->member_count)
 			break;
 		m->members[at] = m->members[--m->member_count];
-		event_add(w, machine, EVENT_VIEW, &item->id, NULL);
+		event_add(w, machine, EVENT_VIEW, item->type == ITEM_LEFT ? &item->id : NULL, NULL);
 		break;
 	}
 }
@@ -226,15 +227,14 @@ void cs_process_join(struct world *w, uint32_t machine, struct cs_id id)
 	out_add(w, m, item_create(ITEM_JOINED, machine, id, NULL, 0));
 }
 
-/* It ended, or says so. */
-void cs_process_leave(struct world *w, uint32_t machine)
+void cs_process_leave(struct world *w, uint32_t machine, bool in_order)
 {
 	struct cs_machine *m = &engine(w)->machines[machine];
 
 	if (!m->process.pid)
 		return;
 	if (m->up)
-		out_add(w, m, item_create(ITEM_LEFT, machine, m->process, NULL, 0));
+		out_add(w, m, item_create(in_order ? ITEM_LEFT : ITEM_ENDED, machine, m->process, NULL, 0));
 	events_drop(m);
 	m->process = (struct cs_id){0};
 }
@@ -491,6 +491,8 @@ static void fault(struct world *w, void *arg)
 	switch (m->up ? draw_below(w, 5) : 5) {
 	case 0:
 		world_trace(w, "cs: the Corosync of n%u ends for %llu ms", i, (unsigned long long)(away / SIM_MS));
+		if (m->process.pid && !cs_machine_is_stuck(w, i) && draw_below(w, 2))
+			ring_add(w, m->ring, item_create(ITEM_ENDED, i, m->process, NULL, 0));
 		cs_machine_down(w, i);
 		world_after(w, away, machine_returns, m, NULL);
 		break;
