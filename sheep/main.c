@@ -341,8 +341,10 @@ static int run(struct options *o, int ready)
 	else
 		log_info(&log, "key %s: listening on %s; the others are told %s", keys.v[0].id, o->bind_addr,
 		         o->my_addr);
-	if (daemon_create(&d, &daemon, text) < 0 ||
-	    (o->pidfile && write_pidfile(o->pidfile, text) < 0))
+	int err = daemon_create(&d, &daemon, text);
+	if (err == -ECANCELED && ready < 0)
+		return 0; /* it has said so */
+	if (err < 0 || (o->pidfile && write_pidfile(o->pidfile, text) < 0))
 		return fail(ready, text);
 	log_info(&log, "sheep %s: node %016llx on %s port %u, %u disks", PACKAGE_VERSION,
 	         (unsigned long long)d.node_id, o->my_addr, o->port, o->disk_count);

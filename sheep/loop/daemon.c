@@ -193,7 +193,10 @@ static void on_tick(struct ev_loop *loop, ev_timer *w, int revents)
 static void on_leave_timeout(struct ev_loop *loop, ev_timer *w, int revents)
 {
 	(void)loop, (void)revents;
-	daemon_stop(w->data, 0, "asked to stop; the others will notice that this node is gone");
+	/* The map could not be changed: too few are left to decide, or the last one has left. All that was acknowledged
+	 * is on the disks. */
+	daemon_stop(w->data, 0, "asked to stop, but the cluster's map could not be told (is there a quorum?); the others "
+	                        "will notice that this node is gone");
 }
 
 static void on_linger(struct ev_loop *loop, ev_timer *w, int revents)
@@ -213,6 +216,8 @@ static void on_signal(struct ev_loop *loop, ev_signal *w, int revents)
 	struct daemon *d = w->data;
 
 	(void)revents;
+	if (!d->joined) /* nobody knows of it */
+		daemon_stop(d, 0, "asked to stop before it had become a member");
 	if (ev_is_active(&d->leave)) /* asked twice: at once */
 		daemon_stop(d, 0, "asked to stop twice");
 	ev_timer_start(loop, &d->leave);
@@ -367,7 +372,7 @@ static int wait_joined(struct daemon *d, char text[DAEMON_TEXT_LEN])
 	if (d->joined)
 		return 0;
 	memcpy(text, d->stop_why, DAEMON_TEXT_LEN);
-	return -EINVAL;
+	return d->exit_status ? -EINVAL : -ECANCELED;
 }
 
 int daemon_create(const struct daemon_options *options, struct daemon **ret,

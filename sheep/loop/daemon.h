@@ -42,7 +42,7 @@ struct daemon_options {
 struct daemon;
 
 /* Opens the stores, listens, and joins the live set. One line in text on failure; nothing is
- * left behind. */
+ * left behind. -ECANCELED: asked to stop before it was a member. */
 int daemon_create(const struct daemon_options *options, struct daemon **ret,
                   char text[DAEMON_TEXT_LEN]);
 /* Until the daemon leaves: by SIGTERM or SIGINT, an operator's request, or an error. The

@@ -6,6 +6,10 @@ tests_cluster_workload_SOURCES = \
 	tests/cluster/workload.c
 tests_cluster_workload_LDADD = $(CLIENT_LIBS)
 
+check_PROGRAMS += tests/cluster/askers
+tests_cluster_askers_SOURCES = tests/cluster/askers.c
+tests_cluster_askers_LDADD = $(CLIENT_LIBS) -lpthread
+
 check_PROGRAMS += tests/cluster/file_load
 tests_cluster_file_load_SOURCES = \
 	tests/cluster/file_load.c \

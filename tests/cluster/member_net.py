@@ -176,18 +176,5 @@ class NetCluster(Cluster):
         finally:
             self.heal()
 
-    def end_in_order(self):
-        if not self.engine.per_node:
-            return super().end_in_order()
-        # The maps are kept by the daemons themselves: the last ones have no majority to leave with, say so, and end with 1.
-        ending = self.living()
-        for node in ending:
-            node.signal(signal.SIGTERM)
-        for node in ending:
-            code = node.wait()
-            check(code == 0 or (code == 1 and 'asked to stop; the others will notice' in node.text()),
-                  'daemon %d left with exit code %d' % (node.index, code))
-        return None
-
     def check_not_failed(self, node):
         check(node.alive(), 'daemon %d ended: %s' % (node.index, node.text()[-500:]))

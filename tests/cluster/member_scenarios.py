@@ -5,10 +5,12 @@
 The scenarios of a program share a cluster of five daemons, each in a network namespace of its own, in the order of the list; one
 that fails costs those after it a fresh cluster.
 """
+import contextlib
+import json
 import os
 import signal
 import subprocess
-import threading
+import tempfile
 import time
 
 import harness
@@ -17,6 +19,7 @@ from member_net import NetCluster
 
 NODES = 5
 PROBE_MIB = 32
+CLIENT = 60  # namespace of a client of its own
 SCENARIOS = []
 
 
@@ -45,6 +48,7 @@ class Stage:
         c.format('4', '2s')
         c.dog('vdi', 'create', 'test', '64M')
         c.dog('vdi', 'create', 'probe', '%dM' % PROBE_MIB)
+        c.dog('vdi', 'create', 'asked', '128M')
         self.write_probe(b'0')
         self.load = c.workload('test', '-n', '4', '-d', '2000', '-T', '120000')
         self.load.wait_progress(50)
@@ -213,65 +217,79 @@ def stopped(stage):
     stage.end()
 
 
-class Readers:
-    """Reads of each object of the probe, again and again, from inside a node's namespace. When was the last answered?"""
+class Askers:
+    """Writes and reads of each object of a volume, again and again, by a client (tests/cluster/askers) in a network namespace of
+    its own, or in a node's. Those that reach their daemon go on when others hang."""
 
-    def __init__(self, node):
-        self.node, self.stop = node, False
-        self.last = 0.0
-        self.threads = [threading.Thread(target=self.run, args=(i,)) for i in range(0, PROBE_MIB // 4, 2)]
-        for t in self.threads:
-            t.start()
+    def __init__(self, stage, node, space=None):
+        self.node, self.errors = node, tempfile.TemporaryFile()
+        self.process = subprocess.Popen(['ip', 'netns', 'exec', space or node.space, program('tests/cluster/askers'),
+                                         node.address, str(node.port), 'asked'], stdin=subprocess.PIPE,
+                                        stdout=subprocess.PIPE, stderr=self.errors, text=True, preexec_fn=die_with_parent)
+        stage.cluster.children.append(self.process)
+        self.wait_answers(100)
 
-    def run(self, i):
-        command = ['ip', 'netns', 'exec', self.node.space, program('client/dog/dog'), 'vdi', 'read', 'probe', str(i * 4 * MIB),
-                   '4096', '-a', self.node.address, '-p', str(self.node.port)]
-        while not self.stop:
-            p = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, preexec_fn=die_with_parent)
-            while not self.stop and p.poll() is None:
-                time.sleep(0.01)
-            if p.poll() is None:
-                p.kill()
-            out, _ = p.communicate()
-            if p.returncode == 0 and len(out) == 4096:
-                self.last = time.monotonic()
+    def told(self):
+        with contextlib.suppress(OSError):
+            self.process.stdin.write('\n')
+            self.process.stdin.flush()
+        line = self.process.stdout.readline()
+        check(line, 'the askers ended: ' + self.said())
+        return json.loads(line)
 
-    def end(self):
-        self.stop = True
-        for t in self.threads:
-            t.join()
+    def wait_answers(self, count, timeout=30):
+        """So many more of either kind."""
+        first = self.told()
+        wait_until(lambda: all(self.told()[k] >= first[k] + count for k in ('reads', 'writes')), timeout,
+                   lambda: '%d more answers and acknowledgements; %s' % (count, self.told()))
+
+    def said(self):
+        self.errors.seek(0)
+        return self.errors.read().decode(errors='replace')[-1000:]
+
+    def check_silent(self, engine, start, what):
+        """Nothing was answered or acknowledged since the lease that ran at `start` can have ended."""
+        told = self.told()
+        say('FIGURE %s: %s: last answer %.2f s after it, last acknowledgement %.2f s (lease %.2f s)'
+            % (engine.name, what, told['read'] - start, told['write'] - start, engine.lease_s))
+        for kind in ('read', 'write'):
+            served = told[kind] - start
+            check(served <= engine.lease_s + 0.5 * SLOW, '%s: a %s was answered %.2f s after it' % (what, kind, served))
+
+    def finish(self):
+        """All is served again; and what was acknowledged was not lost."""
+        self.process.communicate(timeout=120 * SLOW)
+        check(self.process.returncode == 0, 'askers: exit code %d: %s' % (self.process.returncode, self.said()))
+
+
+def away(stage, start):
+    """Until the lease that ran at `start` is over, and others have taken over."""
+    rest = start + max(stage.engine.lease_s + 1.5, stage.engine.absence_s) - time.monotonic()
+    if rest > 0:
+        time.sleep(rest)  # that nothing comes is what is tested
 
 
 @scenario(quick=True, engines=lambda e: e.cuts)
 def partition(stage):
-    """two of five cut off: they serve nothing beyond their lease, the others go on; healed, nothing differs"""
+    """two of five cut off: they answer and acknowledge nothing beyond their lease, the others go on; healed, nothing differs"""
     c = stage.cluster
     minority = c.nodes[3:5]
     stage.write_probe(b'o')
-    readers = Readers(minority[0])
-    wait_until(lambda: readers.last, 20, 'a read in the namespace of a node')
-    try:
-        start = time.monotonic()
-        with c.partition(minority):
-            stage.write_probe(b'n', port=c.nodes[0].port)
-            say('FIGURE %s: partition to the next acknowledged write everywhere in the majority: %.2f s'
-                % (stage.engine.name, time.monotonic() - start))
-            rest = start + stage.engine.lease_s + 1.5 - time.monotonic()
-            if rest > 0:
-                time.sleep(rest)
-            served = readers.last - start
-            readers.end()
-            say('FIGURE %s: last answer in the minority %.2f s after the partition (lease %.2f s)'
-                % (stage.engine.name, served, stage.engine.lease_s))
-            check(served <= stage.engine.lease_s + 0.5 * SLOW, 'the minority served for %.2f s' % served)
-            stage.load.wait_progress(20)
-        for node in minority:
-            wait_until(lambda: len(c.dog('node', 'list', '-r', port=node.port, ok=None).lines()) == len(c.living()), 30,
-                       'it is back')
-            got = c.dog('vdi', 'read', 'probe', port=node.port).out_bytes
-            check(got == b'n' * (PROBE_MIB * MIB), 'old bytes read through a node that was cut off')
-    finally:
-        readers.end()
+    askers = Askers(stage, minority[0])
+    start = time.monotonic()
+    with c.partition(minority):
+        stage.write_probe(b'n', port=c.nodes[0].port)
+        say('FIGURE %s: partition to the next acknowledged write everywhere in the majority: %.2f s'
+            % (stage.engine.name, time.monotonic() - start))
+        away(stage, start)
+        askers.check_silent(stage.engine, start, 'partition, in the minority')
+        stage.load.wait_progress(20)
+    for node in minority:
+        wait_until(lambda: len(c.dog('node', 'list', '-r', port=node.port, ok=None).lines()) == len(c.living()), 30,
+                   'it is back')
+        got = c.dog('vdi', 'read', 'probe', port=node.port).out_bytes
+        check(got == b'n' * (PROBE_MIB * MIB), 'old bytes read through a node that was cut off')
+    askers.finish()
     stage.end()
 
 
@@ -285,45 +303,46 @@ def leader_killed(stage):
     stage.end()
 
 
-@scenario(engines=lambda e: e.per_node)
-def own_server_killed(stage):
-    """the server of one node is killed: its daemon waits for the next one; the others go on"""
-    c, engine, victim = stage.cluster, stage.engine, stage.cluster.nodes[3]
+def without_server(stage, victim, what, take, give_back):
+    """Its peers reach the daemon as before. So does a client that reaches no other, and so asks this one only: what it is the
+    primary of."""
+    c, engine = stage.cluster, stage.engine
+    space = c.net.add(CLIENT)
     stage.write_probe(b'o')
-    start = time.monotonic()
-    engine.kill_server(victim.index)
-    stage.write_probe(b'n', port=c.nodes[0].port)
-    say('FIGURE %s: server of a node killed to the next acknowledged write everywhere: %.2f s'
-        % (engine.name, time.monotonic() - start))
-    rest = start + engine.absence_s - time.monotonic()
-    if rest > 0:
-        time.sleep(rest)  # until its lease has run out, and the others have dropped it
-    c.check_not_failed(victim)
-    engine.start_server(victim.index)
-    c.wait_listed(len(c.nodes), timeout=40)
-    got = c.dog('vdi', 'read', 'probe', port=victim.port).out_bytes
-    check(got == b'n' * (PROBE_MIB * MIB), 'old bytes read through the node whose server was killed')
+    askers = Askers(stage, victim, space)
+    c.net.cut(CLIENT, [n.index + c.first + 1 for n in others(stage, victim)])
+    try:
+        time.sleep(0.5)  # what was on its way to the others
+        askers.wait_answers(50)
+        start = time.monotonic()
+        take(victim.index)
+        stage.write_probe(b'n', port=c.nodes[0].port)
+        say('FIGURE %s: %s to the next acknowledged write everywhere: %.2f s' % (engine.name, what, time.monotonic() - start))
+        away(stage, start)
+        askers.check_silent(engine, start, what)
+        c.check_not_failed(victim)
+        give_back(victim.index)
+        c.wait_listed(len(c.nodes), timeout=40)
+        got = c.dog('vdi', 'read', 'probe', port=victim.port).out_bytes
+        check(got == b'n' * (PROBE_MIB * MIB), 'old bytes read through the node whose server was away')
+    finally:
+        c.net.heal()
+    askers.finish()
     stage.end()
+
+
+@scenario(quick=True, engines=lambda e: e.per_node)
+def own_server_killed(stage):
+    """the server of one node is killed: its daemon serves nothing beyond its lease, and waits for the next one; the others go on"""
+    without_server(stage, stage.cluster.nodes[3], 'a node\'s server killed', stage.engine.kill_server, stage.engine.start_server)
 
 
 @scenario(engines=lambda e: e.per_node)
 def own_server_stopped(stage):
-    """the server of one node gets SIGSTOP for long, then SIGCONT: the others go on, and its daemon comes back by itself"""
-    c, engine, victim = stage.cluster, stage.engine, stage.cluster.nodes[4]
-    stage.write_probe(b'o')
-    start = time.monotonic()
-    engine.processes[victim.index].send_signal(signal.SIGSTOP)
-    stage.write_probe(b'n', port=c.nodes[0].port)
-    say('FIGURE %s: SIGSTOP of a node\'s server to the next acknowledged write everywhere: %.2f s'
-        % (engine.name, time.monotonic() - start))
-    rest = engine.absence_s - (time.monotonic() - start)
-    if rest > 0:
-        time.sleep(rest)  # until the others have dropped it for certain
-    engine.processes[victim.index].send_signal(signal.SIGCONT)
-    c.wait_listed(len(c.nodes), timeout=40)
-    got = c.dog('vdi', 'read', 'probe', port=victim.port).out_bytes
-    check(got == b'n' * (PROBE_MIB * MIB), 'old bytes read through the node whose server was stopped')
-    stage.end()
+    """the server of one node gets SIGSTOP for long, then SIGCONT: its daemon serves nothing beyond its lease, and comes back"""
+    def send(number):
+        return lambda i: stage.engine.processes[i].send_signal(number)
+    without_server(stage, stage.cluster.nodes[4], 'SIGSTOP of a node\'s server', send(signal.SIGSTOP), send(signal.SIGCONT))
 
 
 @scenario(quick=True, engines=lambda e: e.servers)
