@@ -19,7 +19,7 @@
 enum {
 	DELAY_MIN_MS = 5,
 	DELAY_MAX_MS = 100,
-	PATIENCE_MS = 2000,     /* unanswered for so long: look whether the primary moved */
+	PATIENCE_MS = 300,      /* unanswered for so long: look whether the primary moved */
 	PRIMARY_TRY_MS = 10000, /* a connection silent for so long is given up */
 	RESEND_MS = 4000,       /* an answer may be lost while others arrive; doubles each time */
 	RESEND_SHIFT_MAX = 4,
@@ -443,7 +443,9 @@ bool request_check_time(struct request *req, uint64_t now_ms)
 	if (req->route != ROUTE_PRIMARY || now_ms - req->patience_ms < PATIENCE_MS)
 		return false;
 	req->patience_ms = now_ms;
-	cluster_refresh_map(req->cluster);
+	/* One look serves all who wait. */
+	if (cluster_now_ms() - req->cluster->map_asked_ms >= PATIENCE_MS / 2)
+		cluster_refresh_map(req->cluster);
 	if (waited >= PRIMARY_TRY_MS && now_ms - conn->heard_ms >= PRIMARY_TRY_MS) {
 		conn_fail(conn, "the daemon does not answer");
 		return true;

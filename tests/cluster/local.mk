@@ -51,7 +51,7 @@ CLUSTER_TESTS = \
 	tests/cluster/stopped_test \
 	tests/cluster/strangers_test \
 	tests/cluster/volume_test
-dist_check_SCRIPTS += $(CLUSTER_TESTS) tests/cluster/sheepfs_drill
+dist_check_SCRIPTS += $(CLUSTER_TESTS) tests/cluster/member_figures tests/cluster/sheepfs_drill
 TAP_TESTS += $(CLUSTER_TESTS)
 EXTRA_DIST += tests/cluster/harness.py \
 	tests/cluster/member_engine.py tests/cluster/member_net.py tests/cluster/member_scenarios.py \

@@ -87,6 +87,7 @@ class ZooKeeper(Engine):
     name = 'zookeeper'
     servers = 1
     timeout_ms = 2000 * SLOW
+    tick_ms = 200
 
     def __init__(self):
         super().__init__()
@@ -111,7 +112,7 @@ class ZooKeeper(Engine):
     def write_config(self, i):
         place = os.path.join(self.dir, 'zk%d' % i)
         os.makedirs(os.path.join(place, 'data'), exist_ok=True)
-        lines = ['tickTime=200', 'initLimit=25', 'syncLimit=10', 'minSessionTimeout=400', 'admin.enableServer=false',
+        lines = ['tickTime=%d' % self.tick_ms, 'initLimit=25', 'syncLimit=10', 'admin.enableServer=false',
                  '4lw.commands.whitelist=*', 'maxClientCnxns=0', 'dataDir=%s/data' % place,
                  'clientPort=%d' % self.client_port(i), 'clientPortAddress=' + self.host()]
         if self.servers > 1:

@@ -425,13 +425,16 @@ def add_case(stage, function):
     harness.TESTS.append(case)
 
 
-def run(*engine_classes):
+def run(*engine_classes, only=None):
+    """only: names of scenarios."""
     if os.getuid() != 0:
         raise Failed('network namespaces need root')
     stages = [Stage(e) for e in engine_classes]
     for stage in stages:
         for function, quick, wanted in SCENARIOS:
             if QUICK and not (quick and function.__name__ in stage.engine_class.quick):
+                continue
+            if only and function.__name__ not in only:
                 continue
             if wanted is None or wanted(stage.engine_class):
                 add_case(stage, function)
