@@ -111,6 +111,8 @@ class Net:
 
     def close(self):
         for name in self.spaces:
+            # First its link: a namespace that is deleted may live on for a while, and its names are wanted again.
+            run('ip', 'link', 'del', name.replace('n', 'v'), ok=False)
             run('ip', 'netns', 'del', name, ok=False)
         self.spaces = []
         run('ip', 'link', 'del', self.bridge, ok=False)

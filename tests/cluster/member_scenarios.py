@@ -206,8 +206,8 @@ def stopped(stage):
     start = time.monotonic()
     victim.signal(signal.SIGSTOP)
     stage.write_probe(b'n', port=c.nodes[0].port)
-    say('FIGURE %s: SIGSTOP to the next acknowledged write everywhere: %.2f s' % (stage.engine.name,
-                                                                             time.monotonic() - start))
+    say('FIGURE %s: SIGSTOP to the next acknowledged write everywhere: %.2f s; longest operation of the workload: %.2f s'
+        % (stage.engine.name, time.monotonic() - start, longest_wait(stage)))
     rest = stage.engine.absence_s - (time.monotonic() - start)
     if rest > 0:
         time.sleep(rest)  # the session's time-out is what is tested
@@ -279,8 +279,8 @@ def partition(stage):
     start = time.monotonic()
     with c.partition(minority):
         stage.write_probe(b'n', port=c.nodes[0].port)
-        say('FIGURE %s: partition to the next acknowledged write everywhere in the majority: %.2f s'
-            % (stage.engine.name, time.monotonic() - start))
+        say('FIGURE %s: partition to the next acknowledged write everywhere in the majority: %.2f s; longest operation of the '
+            'workload: %.2f s' % (stage.engine.name, time.monotonic() - start, longest_wait(stage)))
         away(stage, start)
         askers.check_silent(stage.engine, start, 'partition, in the minority')
         stage.load.wait_progress(20)
