@@ -12,7 +12,7 @@
 #include "lib/base/mem.h"
 
 enum {
-	MAP_TRY_MS = 500,     /* then the next daemon is asked */
+	MAP_TRY_MS = 1000,    /* then the next daemon is asked */
 	MAP_INTERVAL_MS = 20, /* between two fetches that changed nothing */
 	MAP_TIMEOUT_MS = 10000,
 };
