@@ -233,7 +233,9 @@ static int mount_attach(struct mount *m, struct fuse_args *fuse)
 		return -EINVAL;
 	}
 	if (fuse_session_mount(m->session, path) < 0) {
-		fprintf(stderr, "sheepfs: cannot mount on %s: %s\n", path, fuse_reason());
+		/* Without a reason, an ordinary user's helper (fusermount3) has said it. */
+		if (*fuse_reason())
+			fprintf(stderr, "sheepfs: cannot mount on %s: %s\n", path, fuse_reason());
 		return -EIO;
 	}
 	flags = fcntl(fuse_session_fd(m->session), F_GETFL);
