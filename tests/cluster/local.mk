@@ -17,6 +17,10 @@ tests_cluster_file_load_SOURCES = \
 	tests/cluster/model.h
 tests_cluster_file_load_LDADD = lib/base/libbase.a -lpthread
 
+check_PROGRAMS += tests/cluster/discard
+tests_cluster_discard_SOURCES = tests/cluster/discard.c
+tests_cluster_discard_LDADD = $(CLIENT_LIBS)
+
 # Preloaded into daemons, so without the sanitizers of the rest.
 check_PROGRAMS += tests/cluster/faulty_disk.so
 tests_cluster_faulty_disk_so_SOURCES = tests/cluster/faulty_disk.c tests/cluster/faulty_disk.h
@@ -57,4 +61,4 @@ EXTRA_DIST += tests/cluster/harness.py \
 	tests/cluster/member_engine.py tests/cluster/member_net.py tests/cluster/member_scenarios.py \
 	tests/cluster/drill_cluster.py tests/cluster/drill_device.py tests/cluster/drill_faults.py tests/cluster/drill_machine.py \
 	tests/cluster/drill_run.py tests/cluster/mounted.py tests/cluster/mounted_tree.py \
-	tests/cluster/played_server.py tests/cluster/tsan.supp
+	tests/cluster/played_server.py tests/cluster/tsan.supp tests/cluster/volume_model.py
