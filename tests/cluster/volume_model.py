@@ -169,12 +169,13 @@ class Model:
         name, tag = self.pick_snapshot()
         if self.is_full():
             return
-        options = self.random.choice([[], [], ['-n'], ['-P']])
         copy = self.new_name()
-        self.c.dog('vdi', 'clone', '-s', tag, name, copy, *options)
+        done = self.c.dog('vdi', 'clone', '-s', tag, name, copy, *self.random.choice([[], [], ['-n'], ['-P']]))
         image = self.volumes[name][tag].derive()
-        if options:
-            image.own(image.objects() if options == ['-P'] else list(image.owners))
+        if '-P' in done.args:
+            image.own(image.objects())
+        elif '-n' in done.args:
+            image.own(list(image.owners))
         self.volumes[copy] = {'': image}
 
     def rollback(self):
