@@ -52,3 +52,9 @@ tests_unit_member_cs_test_SOURCES = tests/unit/member_cs_test.c
 tests_unit_member_cs_test_LDADD = sheep/member/libmember.a lib/place/libplace.a \
 	lib/wire/libwire.a lib/base/libbase.a $(PROTOBUF_C_LIBS) $(ISAL_LIBS) $(EV_LIBS) $(ZOOKEEPER_LIBS) $(COROSYNC_LIBS) $(CMOCKA_LIBS)
 TAP_TESTS += tests/unit/member_cs_test
+
+check_PROGRAMS += tests/unit/member_zk_handle_test
+tests_unit_member_zk_handle_test_SOURCES = tests/unit/member_zk_handle_test.c
+tests_unit_member_zk_handle_test_LDADD = sheep/member/libmember.a lib/place/libplace.a \
+	lib/wire/libwire.a lib/base/libbase.a $(PROTOBUF_C_LIBS) $(ISAL_LIBS) $(EV_LIBS) $(ZOOKEEPER_LIBS) $(COROSYNC_LIBS) $(CMOCKA_LIBS)
+TAP_TESTS += tests/unit/member_zk_handle_test

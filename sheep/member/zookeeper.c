@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <time.h>
 #include <zookeeper/zookeeper.h>
 
@@ -33,13 +34,14 @@ struct member {
 	struct zk_logic *logic;
 	zhandle_t *zh;
 	bool joined;
-	bool over;   /* the logic has failed: nothing of it may stay in the live set */
+	bool over;   /* the logic has failed: nothing is asked any more, the daemon will leave */
 	bool broken; /* the handle: to be closed, another opened */
 	bool told_timeout;
 	char *addresses[ADDRESSES_MAX]; /* "ADDRESS:PORT" of each server */
 	uint32_t address_count, next;
 	clientid_t session; /* client_id 0: none */
 	uint64_t opened_ms, seed;
+	int fd; /* of the handle's connection, while it has one */
 	ev_io io;
 	ev_timer due, tick;
 	ev_prepare soon; /* never started: fed */
@@ -207,6 +209,7 @@ static void on_library_log(const char *line)
 	(void)line; /* what matters is told by ourselves; the library has one log per process */
 }
 
+/* Ends the session too, if it is connected. */
 static void handle_close(struct member *m)
 {
 	zhandle_t *zh = m->zh;
@@ -216,6 +219,15 @@ static void handle_close(struct member *m)
 	ev_io_stop(m->loop, &m->io);
 	m->zh = NULL; /* its last answers are for nobody */
 	zookeeper_close(zh);
+}
+
+/* The session goes on: a lease of it may be running. Over a connection that still stands the library would end it, and wait
+ * for the server to take that. */
+static void handle_drop(struct member *m)
+{
+	if (m->zh && zoo_state(m->zh) == ZOO_CONNECTED_STATE && m->fd >= 0)
+		shutdown(m->fd, SHUT_RDWR);
+	handle_close(m);
 }
 
 /* Of the servers' names; those already known stay when a name server fails. */
@@ -307,7 +319,7 @@ static void handle_mind(struct member *m)
 {
 	if (m->broken) {
 		zk_logic_disconnected(m->logic, now_ms()); /* first: answers that closing gives are for nobody */
-		handle_close(m);
+		handle_drop(m);
 		m->broken = false;
 	}
 	if (!m->zh && now_ms() >= m->opened_ms + PAUSE_MS)
@@ -323,6 +335,7 @@ static void interest_take(struct member *m)
 	double wait_s = (double)tv.tv_sec + (double)tv.tv_usec / 1e6;
 
 	ev_io_stop(m->loop, &m->io);
+	m->fd = rc == ZOK ? fd : -1;
 	m->broken |= rc != ZOK && rc != ZNOTHING;
 	if (rc == ZOK && fd >= 0 && interest) {
 		/* Set anew each time: it may be another socket of the same number. */
@@ -334,6 +347,14 @@ static void interest_take(struct member *m)
 	ev_timer_start(m->loop, &m->due);
 }
 
+static void watchers_stop(struct member *m)
+{
+	ev_io_stop(m->loop, &m->io);
+	ev_timer_stop(m->loop, &m->due);
+	ev_timer_stop(m->loop, &m->tick);
+	ev_clear_pending(m->loop, &m->soon);
+}
+
 static void turn(struct member *m)
 {
 	if (!m->joined)
@@ -342,10 +363,9 @@ static void turn(struct member *m)
 		state_look(m);
 	zk_logic_run(m->logic, now_ms());
 	if (m->over) {
+		/* The session stays until the daemon leaves: it may serve for what is left of its lease. */
 		m->joined = false;
-		ev_timer_stop(m->loop, &m->due);
-		ev_timer_stop(m->loop, &m->tick);
-		handle_close(m);
+		watchers_stop(m);
 		return;
 	}
 	handle_mind(m);
@@ -427,13 +447,9 @@ static void on_proposed(void *arg, int result)
 static void member_leave(struct member *m)
 {
 	zk_logic_leave(m->logic);
-	if (!m->joined)
-		return;
 	m->joined = false;
-	ev_timer_stop(m->loop, &m->due);
-	ev_timer_stop(m->loop, &m->tick);
-	ev_clear_pending(m->loop, &m->soon);
-	/* Ends the session, if it is connected: the announcement goes at once. */
+	watchers_stop(m);
+	/* The announcement goes at once. */
 	handle_close(m);
 }
 
@@ -442,7 +458,6 @@ static void member_destroy(struct member *m)
 	if (!m)
 		return;
 	member_leave(m);
-	ev_clear_pending(m->loop, &m->soon);
 	zk_logic_destroy(m->logic);
 	while (m->address_count)
 		free(m->addresses[--m->address_count]);
@@ -482,6 +497,7 @@ static int member_create(const char *spec, const struct node_info *self, struct 
 	m->callbacks = *callbacks;
 	m->loop = loop;
 	m->log = log;
+	m->fd = -1;
 	logic_create(m, self);
 	zoo_set_debug_level((ZooLogLevel)0);
 	ev_init(&m->io, on_io);
