@@ -148,8 +148,9 @@ static void on_confchg(cpg_handle_t handle, const struct cpg_name *group, const 
 	m->member_count = 0;
 	for (size_t i = 0; i < count && i < CPG_MEMBERS_MAX; i++)
 		m->members[m->member_count++] = (struct cs_id){members[i].nodeid, members[i].pid};
+	/* Not PROCDOWN: it is also told of a living process whose corosync ends in order, or whose connection broke. */
 	for (size_t i = 0; i < left_count && i < CPG_MEMBERS_MAX; i++)
-		if (left[i].reason == CPG_REASON_LEAVE || left[i].reason == CPG_REASON_PROCDOWN)
+		if (left[i].reason == CPG_REASON_LEAVE)
 			dead[dead_count++] = (struct cs_id){left[i].nodeid, left[i].pid};
 	cs_frames_keep(&m->frames, m->members, m->member_count);
 	votes_look(m);

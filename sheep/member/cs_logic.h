@@ -30,8 +30,8 @@
  * Lease: everybody tells the time by numbered BEATs which name the last BEAT heard of each other. A BEAT that more
  * than half (we among them) have heard in this view proves that, when it was sent, no other view could have decided anything; the
  * lease counts from that moment.
- * Live set: those in the view. One whose node has gone stays in it until no lease that it may have had can run any more; one whose process
- * has died goes at once. Who was not in the last active view does not know whom to wait for, and takes no lease for as long.
+ * Live set: those in the view. One that has gone stays in it until no lease that it may have had can run any more; one that left in
+ * order goes at once. Who was not in the last active view does not know whom to wait for, and takes no lease for as long.
  *
  * A daemon that has no register (a new node, or one whose directory was emptied) does not count in step 2, and promises nothing, unless nobody has
  * one: it may have forgotten what it had promised. It takes part again as soon as it has got the maps.
@@ -87,8 +87,8 @@ struct cs_view {
 	bool quorate;   /* as the service sees it */
 	uint32_t count;
 	const struct cs_id *members;
-	uint32_t dead_count; /* processes known to have ended, or left */
-	const struct cs_id *dead;
+	uint32_t dead_count; /* processes that left in order, or are known to have ended: */
+	const struct cs_id *dead; /* they serve nothing any more */
 };
 void cs_logic_view(struct cs_logic *l, uint64_t now_ms, const struct cs_view *view);
 /* No connection to the service: in no view. */
