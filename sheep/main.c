@@ -11,12 +11,12 @@
 #include <sys/file.h>
 #include <sys/random.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
 #include <syslog.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "lib/base/crc32c.h"
+#include "lib/base/dir.h"
 #include "lib/tls/key.h"
 #include "sheep/address.h"
 #include "sheep/loop/daemon.h"
@@ -85,10 +85,11 @@ static int log_open(const struct options *o, struct log_out *out, char text[TEXT
 
 static int make_dir(const char *path, char text[TEXT_LEN])
 {
-	if (mkdir(path, 0755) == 0 || errno == EEXIST)
-		return 0;
-	snprintf(text, TEXT_LEN, "cannot make directory %.600s: %s", path, strerror(errno));
-	return -1;
+	int err = dir_make(path, 0755);
+
+	if (err)
+		snprintf(text, TEXT_LEN, "cannot make directory %.600s: %s", path, strerror(-err));
+	return err ? -1 : 0;
 }
 
 /* Held until the process ends. */
@@ -127,11 +128,7 @@ static int node_file_write(const char *meta, const char *path, const struct node
 		return -1;
 	bool ok = write(fd, f, sizeof(*f)) == sizeof(*f) && fsync(fd) == 0;
 	close(fd);
-	int dir = open(meta, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	ok = ok && rename(temp, path) == 0 && dir >= 0 && fsync(dir) == 0;
-	if (dir >= 0)
-		close(dir);
-	return ok ? 0 : -1;
+	return ok && rename(temp, path) == 0 && dir_sync(meta) == 0 ? 0 : -1;
 }
 
 /* This node's id: made once, kept in META_DIR/node. */

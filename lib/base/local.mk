@@ -5,6 +5,8 @@ lib_base_libbase_a_SOURCES = \
 	lib/base/buf.h \
 	lib/base/crc32c.c \
 	lib/base/crc32c.h \
+	lib/base/dir.c \
+	lib/base/dir.h \
 	lib/base/err.c \
 	lib/base/err.h \
 	lib/base/htab.c \

@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "lib/base/dir.h"
 #include "lib/base/err.h"
 #include "lib/base/mem.h"
 
@@ -73,6 +74,7 @@ struct disk_table *disk_table_load(const char *meta_dir)
 	size_t size = strlen(meta_dir) + sizeof("/disks");
 	char line[DISK_TABLE_PATH_LEN + 64];
 
+	t->dir = xstrdup(meta_dir);
 	t->file = xmalloc(size);
 	snprintf(t->file, size, "%s/disks", meta_dir);
 	FILE *f = fopen(t->file, "re");
@@ -92,6 +94,7 @@ void disk_table_destroy(struct disk_table *t)
 	for (uint32_t i = 0; i < t->count; i++)
 		free(t->v[i].path);
 	free(t->file);
+	free(t->dir);
 	free(t);
 }
 
@@ -115,6 +118,7 @@ void disk_table_save(const struct disk_table *t, const struct log *log)
 {
 	size_t size = strlen(t->file) + sizeof(".tmp");
 	char *temp = xmalloc(size);
+	int err = 0;
 	FILE *f;
 	bool ok;
 
@@ -124,7 +128,11 @@ void disk_table_save(const struct disk_table *t, const struct log *log)
 	if (f && fclose(f) != 0)
 		ok = false;
 	if (!ok || rename(temp, t->file) < 0)
-		log_warn(log, "cannot write %s: %s", t->file, strerror(errno));
+		err = errno ? -errno : -EIO;
+	else
+		err = dir_sync(t->dir);
+	if (err)
+		log_warn(log, "cannot write %s: %s", t->file, strerror(-err));
 	free(temp);
 }
 

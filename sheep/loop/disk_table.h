@@ -27,7 +27,7 @@ struct disk_table_entry {
 	char *path;
 };
 struct disk_table {
-	char *file;
+	char *dir, *file;
 	uint32_t count;
 	struct disk_table_entry v[DISK_TABLE_MAX];
 };

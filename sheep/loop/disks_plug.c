@@ -7,8 +7,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
+#include "lib/base/dir.h"
 #include "lib/base/err.h"
 #include "lib/base/mem.h"
 #include "sheep/loop/disk_thread.h"
@@ -35,8 +35,8 @@ static int plug_open(struct plug *p)
 	uint64_t cluster = p->cluster;
 	int rc;
 
-	if (mkdir(p->disk.path, 0755) < 0 && errno != EEXIST) {
-		rc = -errno;
+	rc = dir_make(p->disk.path, 0755);
+	if (rc < 0) {
 		snprintf(p->text, sizeof(p->text), "%.300s: %s", p->disk.path, strerror(-rc));
 		return rc;
 	}

@@ -7,10 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/inotify.h>
-#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "lib/base/dir.h"
 #include "lib/base/err.h"
 #include "lib/base/mem.h"
 #include "sheep/member/local_live.h"
@@ -192,14 +192,12 @@ static void member_destroy(struct member *m)
 	free(m);
 }
 
-static int dir_make(const char *spec)
+static int own_dir_make(const char *spec)
 {
 	/* Only our own default gets its parent made. */
-	if (!spec && mkdir("/var/lib/sheepfold", 0755) < 0 && errno != EEXIST)
-		return -errno;
-	if (mkdir(spec ? spec : LOCAL_DIR, 0700) < 0 && errno != EEXIST)
-		return -errno;
-	return 0;
+	int err = spec ? 0 : dir_make("/var/lib/sheepfold", 0755);
+
+	return err ? err : dir_make(spec ? spec : LOCAL_DIR, 0700);
 }
 
 /* Changes are noticed sooner with it; without it the polls do. */
@@ -219,7 +217,7 @@ static void inotify_open(struct member *m)
 static int dirs_open(struct member *m, const char *spec)
 {
 	char path[sizeof(m->dir) + 8];
-	int err = dir_make(spec);
+	int err = own_dir_make(spec);
 
 	if (err)
 		return err;

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "lib/base/crc32c.h"
+#include "lib/base/dir.h"
 #include "lib/base/err.h"
 #include "lib/base/mem.h"
 #include "lib/wire/msg.h"
@@ -43,11 +44,13 @@ static uint32_t file_crc(const struct map_file_head *h, const uint8_t *body, siz
 int local_register_open(struct local_register *r, const char *dir, uint64_t node)
 {
 	struct stat st;
+	int err;
 
 	*r = (struct local_register){.node = node, .dir_fd = -1};
 	snprintf(r->dir, sizeof(r->dir), "%s", dir);
-	if (mkdir(dir, 0700) < 0 && errno != EEXIST)
-		return -errno;
+	err = dir_make(dir, 0700);
+	if (err)
+		return err;
 	r->dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (r->dir_fd < 0 || fstat(r->dir_fd, &st) < 0)
 		return -errno;

@@ -5,12 +5,15 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
 #include "lib/base/crc32c.h"
+#include "lib/base/dir.h"
 #include "lib/base/err.h"
 #include "lib/base/htab.h"
 #include "lib/base/list.h"
@@ -364,6 +367,22 @@ static void mem_handles_nothing(void **state)
 	free(s);
 }
 
+static void dir_make_makes_one_directory_and_says_what_is_wrong(void **state)
+{
+	char root[] = "/tmp/sheepfold-dir-XXXXXX", path[64];
+
+	assert_non_null(mkdtemp(root));
+	snprintf(path, sizeof(path), "%s/a/b", root);
+	assert_int_equal(dir_make(path, 0700), -ENOENT);
+	assert_int_equal(dir_sync(path), -ENOENT);
+	path[strlen(root) + 2] = '\0';
+	assert_int_equal(dir_make(path, 0700), 0);
+	assert_int_equal(dir_make(path, 0700), 0);
+	assert_int_equal(dir_sync(path), 0);
+	assert_int_equal(rmdir(path), 0);
+	assert_int_equal(rmdir(root), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -383,6 +402,7 @@ int main(void)
 		cmocka_unit_test(log_filters_by_level_and_keeps_to_one_line),
 		cmocka_unit_test(list_keeps_order_through_splice_and_removal),
 		cmocka_unit_test(mem_handles_nothing),
+		cmocka_unit_test(dir_make_makes_one_directory_and_says_what_is_wrong),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
