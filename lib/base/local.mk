@@ -3,6 +3,8 @@ noinst_LIBRARIES += lib/base/libbase.a
 lib_base_libbase_a_SOURCES = \
 	lib/base/buf.c \
 	lib/base/buf.h \
+	lib/base/clock.c \
+	lib/base/clock.h \
 	lib/base/crc32c.c \
 	lib/base/crc32c.h \
 	lib/base/dir.c \

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "lib/base/clock.h"
 #include "lib/base/err.h"
 #include "lib/base/mem.h"
 #include "lib/tls/key.h"
@@ -186,7 +187,7 @@ static void on_tick(struct ev_loop *loop, ev_timer *w, int revents)
 		d->announce = false;
 		d->driver->update(d->member, &d->info);
 	}
-	disks_idle(d->disks, system_boottime_ms());
+	disks_idle(d->disks, clock_boottime_ms());
 	pool_adjust(d);
 }
 
@@ -251,7 +252,7 @@ static void fill_info(struct daemon *d)
 	const struct daemon_options *o = &d->options;
 
 	d->info.id = o->node_id;
-	d->info.incarnation = system_random_id(system_boottime_ms() ^ (uint64_t)getpid() << 40);
+	d->info.incarnation = system_random_id(clock_boottime_ms() ^ (uint64_t)getpid() << 40);
 	d->info.port = o->port;
 	d->info.zone = o->zone;
 	d->info.gateway = o->gateway;

@@ -5,6 +5,7 @@
 #include <time.h>
 
 #include "sheep/loop/daemon_state.h"
+#include "lib/base/clock.h"
 #include "sheep/loop/system.h"
 
 enum { DISK_ROUNDS = 2 }; /* of disks without threads, before the reactor looks elsewhere */
@@ -40,7 +41,7 @@ static void effect_reply(struct daemon *d, uint64_t conn, struct msg *msg)
 {
 	/* The lease is checked when an answer leaves, not when its event came. */
 	if (is_object_request(msg->type) && tells_what_stands(msg->result) &&
-	    !node_may_serve(d->node, system_boottime_ms())) {
+	    !node_may_serve(d->node, clock_boottime_ms())) {
 		payload_fini(&msg->payload);
 		msg->result = RES_AGAIN;
 	}
@@ -105,7 +106,7 @@ static void effect_run(struct daemon *d, struct effect *fx)
 
 static void daemon_step_once(struct daemon *d, struct event *ev)
 {
-	ev->now_ms = system_boottime_ms();
+	ev->now_ms = clock_boottime_ms();
 	ev->wall_s = time(NULL);
 	d->fx.count = 0;
 	ev_idle_start(d->loop, &d->unsent);

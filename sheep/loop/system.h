@@ -6,8 +6,6 @@
 
 /* What the daemon asks of the machine it runs on. */
 
-/* Milliseconds since the machine started, suspended time included. */
-uint64_t system_boottime_ms(void);
 /* Random, never 0; made of `fallback` where the kernel has no random numbers. */
 uint64_t system_random_id(uint64_t fallback);
 /*

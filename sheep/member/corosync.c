@@ -6,9 +6,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "lib/base/clock.h"
 #include "lib/base/err.h"
 #include "lib/base/htab.h"
 #include "lib/base/list.h"
@@ -52,14 +52,6 @@ struct member {
 	ev_timer tick;
 };
 
-static uint64_t now_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_BOOTTIME, &ts);
-	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
-}
-
 /* ---- Sending ---- */
 
 static void queue_flush(struct member *m)
@@ -101,7 +93,7 @@ static void on_deliver(cpg_handle_t handle, const struct cpg_name *group, uint32
 		return;
 	whole = cs_frames_take(&m->frames, from, msg, len, &len);
 	if (whole && !m->over)
-		cs_logic_message(m->logic, now_ms(), from, whole, len);
+		cs_logic_message(m->logic, clock_boottime_ms(), from, whole, len);
 }
 
 /* ---- Views ---- */
@@ -110,7 +102,7 @@ static void votes_look(struct member *m)
 {
 	struct votequorum_info info;
 
-	m->votes_ms = now_ms();
+	m->votes_ms = clock_boottime_ms();
 	if (votequorum_getinfo(m->votes, m->node, &info) != CS_OK) {
 		m->broken = true;
 		return;
@@ -132,7 +124,7 @@ static void view_tell(struct member *m, const struct cs_id *dead, uint32_t dead_
 	};
 
 	if (m->member_count && !m->over)
-		cs_logic_view(m->logic, now_ms(), &v);
+		cs_logic_view(m->logic, clock_boottime_ms(), &v);
 }
 
 static void on_confchg(cpg_handle_t handle, const struct cpg_name *group, const struct cpg_address *members,
@@ -226,9 +218,9 @@ static void look_for_corosync(struct member *m)
 {
 	cs_error_t rc;
 
-	if (now_ms() < m->reopen_ms)
+	if (clock_boottime_ms() < m->reopen_ms)
 		return;
-	m->reopen_ms = now_ms() + REOPEN_MS;
+	m->reopen_ms = clock_boottime_ms() + REOPEN_MS;
 	rc = handle_open(m);
 	if (rc == CS_OK)
 		log_info(m->log, "Corosync: joined the group %.*s on node %u", (int)m->group.length,
@@ -251,8 +243,8 @@ static void twins_look(struct member *m)
 		return;
 	}
 	if (!m->twins_ms)
-		m->twins_ms = now_ms();
-	if (now_ms() < m->twins_ms + TWINS_MS)
+		m->twins_ms = clock_boottime_ms();
+	if (clock_boottime_ms() < m->twins_ms + TWINS_MS)
 		return;
 	m->over = true;
 	m->callbacks.failed(m->callbacks.arg, "another sheep of this cluster runs on this Corosync node; use one, or "
@@ -274,13 +266,13 @@ static void turn(struct member *m)
 		look_for_corosync(m);
 		return;
 	}
-	if (now_ms() >= m->votes_ms + VOTES_MS)
+	if (clock_boottime_ms() >= m->votes_ms + VOTES_MS)
 		votes_look(m);
 	if (nodes != m->nodes || quorate != m->quorate)
 		view_tell(m, NULL, 0);
 	twins_look(m);
 	if (!m->over)
-		cs_logic_run(m->logic, now_ms());
+		cs_logic_run(m->logic, clock_boottime_ms());
 	queue_flush(m);
 }
 

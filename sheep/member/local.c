@@ -10,6 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "lib/base/clock.h"
 #include "lib/base/dir.h"
 #include "lib/base/err.h"
 #include "lib/base/mem.h"
@@ -55,14 +56,6 @@ struct member {
 	ev_prepare soon; /* never started: fed to look at once, from the loop */
 	ev_io inotify;
 };
-
-static uint64_t now_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_BOOTTIME, &ts);
-	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
-}
 
 static void member_leave(struct member *m)
 {
@@ -141,7 +134,7 @@ static bool look_at_nodes(struct member *m)
 
 static void look(struct member *m)
 {
-	uint64_t begun = now_ms();
+	uint64_t begun = clock_boottime_ms();
 
 	if (!look_at_maps(m))
 		return;
@@ -266,7 +259,7 @@ static int member_create(const char *spec, const struct node_info *self, struct 
 /* Waits for a former process of this node to be gone. */
 static int join_alone(struct member *m)
 {
-	uint64_t end = now_ms() + TAKEN_MS;
+	uint64_t end = clock_boottime_ms() + TAKEN_MS;
 	struct timespec nap = {.tv_nsec = 10 * 1000 * 1000};
 	int err;
 
@@ -276,7 +269,7 @@ static int join_alone(struct member *m)
 			return err;
 		if (!local_live_id_taken(&m->live))
 			return 0;
-		if (now_ms() > end)
+		if (clock_boottime_ms() > end)
 			return -SF_EINUSE;
 		nanosleep(&nap, NULL);
 	}

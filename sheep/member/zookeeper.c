@@ -6,9 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <zookeeper/zookeeper.h>
 
+#include "lib/base/clock.h"
 #include "lib/base/math.h"
 #include "lib/base/mem.h"
 #include "sheep/member/member.h"
@@ -53,14 +53,6 @@ struct pending {
 	uint64_t tag;
 };
 
-static uint64_t now_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_BOOTTIME, &ts);
-	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
-}
-
 /* ---- Answers ----------------------------------------------------------------------------------- */
 
 static enum zk_result result_of(int rc)
@@ -100,7 +92,7 @@ static void answer(const void *arg, int rc, struct zk_answer a)
 	/* An operation lost on a connection that goes on would leave the logic waiting. */
 	if (a.result == ZK_LOST && m->zh && zoo_state(m->zh) == ZOO_CONNECTED_STATE && rc != ZCONNECTIONLOSS)
 		m->broken = true;
-	zk_logic_answer(m->logic, now_ms(), &a);
+	zk_logic_answer(m->logic, clock_boottime_ms(), &a);
 }
 
 static void on_void(int rc, const void *arg)
@@ -139,7 +131,7 @@ static void on_watch(zhandle_t *zh, int type, int state, const char *path, void 
 	struct member *m = arg;
 
 	if (type != ZOO_SESSION_EVENT && zh == m->zh && path)
-		zk_logic_watch(m->logic, now_ms(), path);
+		zk_logic_watch(m->logic, clock_boottime_ms(), path);
 }
 
 static void on_session(zhandle_t *zh, int type, int state, const char *path, void *arg)
@@ -251,7 +243,7 @@ static void handle_open(struct member *m)
 {
 	const char *server = m->addresses[m->next++ % m->address_count];
 
-	m->opened_ms = now_ms();
+	m->opened_ms = clock_boottime_ms();
 	m->zh = zookeeper_init2(server, on_session, (int)m->spec.timeout_ms, m->session.client_id ? &m->session : NULL, m,
 	                        ZOO_NO_LOG_CLIENTENV, on_library_log);
 	if (!m->zh) {
@@ -280,7 +272,7 @@ static void connected(struct member *m)
 		log_warn(m->log, "ZooKeeper's least session timeout is %u ms, not the %u asked for (its minSessionTimeout)",
 		         timeout_ms, m->spec.timeout_ms);
 	}
-	zk_logic_connected(m->logic, now_ms(), new_session, timeout_ms);
+	zk_logic_connected(m->logic, clock_boottime_ms(), new_session, timeout_ms);
 }
 
 static uint64_t attempt_ms(const struct member *m)
@@ -297,7 +289,7 @@ static void state_look(struct member *m)
 		m->broken = true;
 	} else if (state == ZOO_EXPIRED_SESSION_STATE) {
 		m->session = (clientid_t){0};
-		zk_logic_expired(m->logic, now_ms());
+		zk_logic_expired(m->logic, clock_boottime_ms());
 		m->broken = true;
 	} else if (is_unrecoverable(m->zh)) {
 		m->broken = true;
@@ -306,10 +298,10 @@ static void state_look(struct member *m)
 	} else if (state != ZOO_CONNECTED_STATE && zk_logic_is_connected(m->logic)) {
 		log_warn(m->log, "ZooKeeper: connection lost; looking for another server");
 		m->broken = true;
-	} else if (zk_logic_is_stuck(m->logic, now_ms())) {
+	} else if (zk_logic_is_stuck(m->logic, clock_boottime_ms())) {
 		log_warn(m->log, "ZooKeeper: the server does not answer; looking for another");
 		m->broken = true;
-	} else if (state != ZOO_CONNECTED_STATE && now_ms() > m->opened_ms + attempt_ms(m)) {
+	} else if (state != ZOO_CONNECTED_STATE && clock_boottime_ms() > m->opened_ms + attempt_ms(m)) {
 		m->broken = true;
 	}
 }
@@ -318,11 +310,11 @@ static void state_look(struct member *m)
 static void handle_mind(struct member *m)
 {
 	if (m->broken) {
-		zk_logic_disconnected(m->logic, now_ms()); /* first: answers that closing gives are for nobody */
+		zk_logic_disconnected(m->logic, clock_boottime_ms()); /* first: answers that closing gives are for nobody */
 		handle_drop(m);
 		m->broken = false;
 	}
-	if (!m->zh && now_ms() >= m->opened_ms + PAUSE_MS)
+	if (!m->zh && clock_boottime_ms() >= m->opened_ms + PAUSE_MS)
 		handle_open(m);
 }
 
@@ -361,7 +353,7 @@ static void turn(struct member *m)
 		return;
 	if (m->zh)
 		state_look(m);
-	zk_logic_run(m->logic, now_ms());
+	zk_logic_run(m->logic, clock_boottime_ms());
 	if (m->over) {
 		/* The session stays until the daemon leaves: it may serve for what is left of its lease. */
 		m->joined = false;

@@ -10,6 +10,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "lib/base/clock.h"
 #include "lib/base/mem.h"
 #include "sheep/net/net_state.h"
 
@@ -65,7 +66,7 @@ struct conn *conn_create(struct net *net, int fd, enum conn_role role, enum conn
 	c->role = role;
 	c->state = state;
 	c->id = ++net->last_id;
-	c->since_ms = net_now_ms();
+	c->since_ms = clock_boottime_ms();
 	/* None is a reason to give a connection up. */
 	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 	(void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
@@ -104,7 +105,7 @@ ssize_t conn_input(struct conn *c, const struct iovec *iov, int count)
 static void handshake_failed(struct conn *c, const char *why)
 {
 	struct net *net = c->net;
-	uint64_t now = net_now_ms();
+	uint64_t now = clock_boottime_ms();
 	char line[256];
 
 	if (net->handshake_told_ms && now < net->handshake_told_ms + HANDSHAKE_TELL_MS) {
@@ -208,7 +209,7 @@ void conn_push(struct conn *c, struct msg *msg)
 	uint64_t before = c->out.bytes;
 
 	if (before == 0)
-		c->progress_ms = net_now_ms();
+		c->progress_ms = clock_boottime_ms();
 	outq_push(&c->out, msg);
 	if (c->role == CONN_CLIENT)
 		c->net->client_output_bytes += c->out.bytes - before;
@@ -221,7 +222,7 @@ static void conn_sent(struct conn *c, uint64_t n)
 	outq_advance(&c->out, n);
 	if (c->role == CONN_CLIENT)
 		c->net->client_output_bytes -= n;
-	c->progress_ms = net_now_ms();
+	c->progress_ms = clock_boottime_ms();
 	if (!list_empty(&c->waiting))
 		net_defer(c->net);
 }

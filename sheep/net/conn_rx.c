@@ -6,6 +6,7 @@
 #include <sys/uio.h>
 
 
+#include "lib/base/clock.h"
 #include "lib/base/err.h"
 #include "lib/base/math.h"
 #include "lib/base/mem.h"
@@ -110,7 +111,7 @@ static void stash_keep(struct conn *c, const uint8_t *data, uint32_t len, uint32
 	c->stash = xmalloc(MAX(need, len));
 	memcpy(c->stash, data, len);
 	if (!c->frame_ms)
-		c->frame_ms = net_now_ms();
+		c->frame_ms = clock_boottime_ms();
 }
 
 /* A head is complete and its payload begins. Returns the bytes of data taken. */

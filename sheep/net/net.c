@@ -10,9 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "lib/base/clock.h"
 #include "lib/base/math.h"
 #include "lib/base/mem.h"
 #include "lib/wire/codec.h"
@@ -27,14 +27,6 @@ enum {
 	SWEEP_MAX_MS = 1000,
 	OUTPUT_CLIENTS = 4, /* all clients' output together: this many times the limit of one */
 };
-
-uint64_t net_now_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_BOOTTIME, &ts);
-	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
-}
 
 void net_defer(struct net *net)
 {
@@ -144,7 +136,7 @@ static const char *conn_overdue(const struct conn *c, uint64_t now)
 static void on_sweep(struct ev_loop *loop, ev_timer *w, int revents)
 {
 	struct net *net = w->data;
-	uint64_t now = net_now_ms(), since = now - net->swept_ms;
+	uint64_t now = clock_boottime_ms(), since = now - net->swept_ms;
 	const char *why;
 
 	net->swept_ms = now;
@@ -308,7 +300,7 @@ int net_create(const struct net_options *options, const struct net_callbacks *ca
 	net->tls = options->keys ? tls_create(options->keys) : NULL;
 	net->node = options->node;
 	net->version_max = version_max();
-	net->swept_ms = net_now_ms();
+	net->swept_ms = clock_boottime_ms();
 	list_init(&net->conns);
 	list_init(&net->dirty);
 	list_init(&net->waiting);

@@ -65,7 +65,6 @@ struct net {
 	uint8_t *scratch;
 };
 
-uint64_t net_now_ms(void);
 /* Has the deferred round run soon, from the loop. */
 void net_defer(struct net *net);
 

@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "lib/base/clock.h"
 #include "lib/base/math.h"
 #include "lib/base/mem.h"
 #include "sheep/net/net_state.h"
@@ -126,7 +127,7 @@ static void peer_connect(struct peer *p)
 void peer_connected(struct peer *p, struct conn *c)
 {
 	p->backoff_ms = 0;
-	c->progress_ms = net_now_ms();
+	c->progress_ms = clock_boottime_ms();
 	outq_splice(&c->out, &p->waiting);
 	conn_flush(c);
 }
