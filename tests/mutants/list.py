@@ -38,7 +38,7 @@ MUTANTS = [
     Mutant('counter_reused', 'a version is given to one write only',
            C + 'pg.c', 'version_make(pg->epoch, ++pg->counter)', 'version_make(pg->epoch, (++pg->counter - 1) % 4 + 1)'),
     Mutant('stale_call_ids', 'an answer to a former life of a node is not taken for one to this',
-           C + 'node.c', 'node->next_call = config->info.incarnation << 20;', 'node->next_call = 0;'),
+           C + 'node.c', 'node->next_call = config->info.incarnation << 20;', 'node->next_call = 0;', 'guard_test'),
     # ---- Who may serve
     Mutant('no_lease', 'a node serves only while its lease runs',
            C + 'node.c', 'now_ms < node->lease_until &&', '', ),

@@ -7,11 +7,12 @@ EXTRA_DIST += tests/mutants/list.py
 MUTANT_CATCHERS = \
 	--link 'sim=$(tests_sim_sim_OBJECTS) $(tests_sim_sim_LDADD)' \
 	--link 'absent_test=$(tests_sim_absent_test_OBJECTS) $(tests_sim_absent_test_LDADD)' \
+	--link 'guard_test=$(tests_sim_guard_test_OBJECTS) $(tests_sim_guard_test_LDADD)' \
 	--link 'scrub_test=$(tests_sim_scrub_test_OBJECTS) $(tests_sim_scrub_test_LDADD)' \
 	--link 'store_powercut_test=$(tests_unit_store_powercut_test_OBJECTS) $(tests_unit_store_powercut_test_LDADD)' \
 	--link 'store_fire_test=$(tests_unit_store_fire_test_OBJECTS) $(tests_unit_store_fire_test_LDADD)' \
 	--link 'store_damage_test=$(tests_unit_store_damage_test_OBJECTS) $(tests_unit_store_damage_test_LDADD)'
-MUTANT_NEEDS = tests/sim/sim tests/sim/absent_test tests/sim/scrub_test tests/unit/store_powercut_test tests/unit/store_fire_test tests/unit/store_damage_test
+MUTANT_NEEDS = tests/sim/sim tests/sim/absent_test tests/sim/guard_test tests/sim/scrub_test tests/unit/store_powercut_test tests/unit/store_fire_test tests/unit/store_damage_test
 MUTANT_RUN = $(PYTHON3) $(top_srcdir)/tests/mutants/mutants \
 	--cc '$(CC) $(DEFS) $(AM_CPPFLAGS) $(CPPFLAGS) $(AM_CFLAGS) $(CFLAGS)' \
 	--ld '$(CC) $(AM_CFLAGS) $(CFLAGS) $(AM_LDFLAGS) $(LDFLAGS)' --libs '$(LIBS)' \

@@ -82,12 +82,30 @@ static void the_object_with_the_least_id_is_listed_too(void **state)
 	rig_fini(&r);
 }
 
+/* A slow peer may answer a process that is no more, on the connection of the one that followed. */
+static void the_next_life_of_a_node_uses_other_call_ids(void **state)
+{
+	struct rig r = {0};
+	uint64_t before, after;
+
+	rig_init(&r, 1, 1, LATE_MS);
+	before = r.w->nodes[0]->core->next_call;
+	sim_node_crash(r.w, 0);
+	sim_node_start(r.w, 0);
+	rig_run_until_clean(&r);
+	after = r.w->nodes[0]->core->next_call;
+	assert_true(before != 0 && after != 0);
+	assert_true(before > after ? before - after > 1u << 19 : after - before > 1u << 19);
+	rig_fini(&r);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_request_of_an_operator_that_is_too_long_is_refused),
 		cmocka_unit_test(only_so_many_requests_of_operators_wait),
 		cmocka_unit_test(the_object_with_the_least_id_is_listed_too),
+		cmocka_unit_test(the_next_life_of_a_node_uses_other_call_ids),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
