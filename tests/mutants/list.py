@@ -64,7 +64,7 @@ MUTANTS = [
            C + 'resolve.c', 'if (never_acknowledged(node, pg, f, version)) {', 'if (!v->committed) {'),
     Mutant('standing_rejected', 'a version that stands is not rolled back',
            C + 'resolve.c', '\t\tif (v->committed ||\n',
-           '\t\tif (!v->committed && !v->tombstone) {\n\t\t\treject(pg, f, version);\n\t\t\tcontinue;\n\t\t}\n'
+           '\t\tif (!v->committed && !v->tombstone) {\n\t\t\treject(pg, f, version, false);\n\t\t\tcontinue;\n\t\t}\n'
            '\t\tif (v->committed ||\n'),
     Mutant('left_over_believed', 'what a slot of the last clean epoch lacks was deleted',
            C + 'resolve.c', 'if (deleted_when_clean(node, pg, f, version)) {', 'if (0) {'),
