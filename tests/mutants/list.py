@@ -46,7 +46,7 @@ MUTANTS = [
            C + 'replica.c', 'if (!is_client && (msg->epoch < slot->interval_start || msg->epoch < slot->promised))',
            'if (0)'),
     Mutant('no_lease_barrier', 'a PG becomes active only after leases of who was dropped have ended',
-           C + 'peering.c', 'pg->not_before = membership_lease_barrier(node);', 'pg->not_before = 0;'),
+           C + 'peering.c', 'pg->not_before = membership_lease_barrier(node);', 'pg->not_before = 0;', COROSYNC),
     Mutant('served_before_active', 'requests wait until peering has decided',
            C + 'read.c', 'if (pg->state != PG_ACTIVE)\n', 'if (pg->state < PG_LIST)\n'),
     Mutant('map_without_swap', 'of two maps proposed for an epoch one wins',
