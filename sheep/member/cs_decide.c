@@ -14,16 +14,17 @@ enum { WANT_MS = 300, MAPS_AT_ONCE = 64 };
 
 /* ---- Promises ---- */
 
+/* It has forgotten what it had promised, or is new; maybe it has got some of the maps since. */
 static bool is_empty(const struct cs_peer *p)
 {
-	return !p->state.reg && !p->state.promised;
+	return !p->state.promised;
 }
 
-/* Before the first map: promises alone are no register. */
+/* Before the first map: promises alone are no register. Who has not told yet may have one. */
 static bool nobody_has_maps(const struct cs_logic *l)
 {
 	for (uint32_t i = 0; i < l->peer_count; i++)
-		if (l->peers[i].told && l->peers[i].state.reg)
+		if (!l->peers[i].told || l->peers[i].state.reg)
 			return false;
 	return true;
 }
@@ -38,7 +39,7 @@ static bool has_told(const struct cs_logic *l, const struct cs_peer *p)
  * do not know of any more. As soon as we have the maps we accept like everybody. */
 static bool has_forgotten(const struct cs_logic *l)
 {
-	return !l->frozen.reg && !l->frozen.promised && !nobody_has_maps(l);
+	return !l->frozen.promised && !nobody_has_maps(l);
 }
 
 static bool has_promised(const struct cs_logic *l, const struct cs_peer *p)
@@ -128,6 +129,16 @@ void cs_decide_gathered(struct cs_logic *l)
 		cs_ready_say(l);
 }
 
+/* Now that we know all that was decided. */
+static void promise_late(struct cs_logic *l)
+{
+	if (l->failed || l->vote.promised >= l->ballot || !cs_caught_up(l))
+		return;
+	l->vote.promised = l->ballot;
+	if (vote_save(l) == 0)
+		cs_ready_say(l);
+}
+
 /* What was accepted last may have won. Who has it first proposes it again. */
 static void recover(struct cs_logic *l)
 {
@@ -179,6 +190,7 @@ void cs_decide_ready(struct cs_logic *l, struct cs_peer *p, const struct cs_msg 
 	         l->nodes, (unsigned long long)l->ballot, l->decided);
 	recover(l);
 	cs_live_active(l);
+	promise_late(l);
 }
 
 /* ---- Proposals ---- */
@@ -381,6 +393,7 @@ void cs_decide_map(struct cs_logic *l, const struct cs_msg *m)
 	if (l->own.on && l->own.nonce == nonce)
 		own_over(l, 0);
 	l->wanted_ms = 0;
+	promise_late(l);
 	if (!l->failed && l->pending.on && cs_caught_up(l))
 		accept(l);
 }

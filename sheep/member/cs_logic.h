@@ -33,8 +33,10 @@
  * Live set: those in the view. One that has gone stays in it until no lease that it may have had can run any more; one that left in
  * order goes at once. Who was not in the last active view does not know whom to wait for, and takes no lease for as long.
  *
- * A daemon that has no register (a new node, or one whose directory was emptied) does not count in step 2, and promises nothing, unless nobody has
- * one: it may have forgotten what it had promised. It takes part again as soon as it has got the maps.
+ * A daemon that has promised nothing (a new node, or one whose directory was emptied) does not count in step 2, and promises nothing, unless all
+ * have told and nobody has maps: it may have forgotten what it had promised. It takes part again when it has got all maps that
+ * were decided; some of them are not enough. So nodes that never had maps must not be more than half of all: an operator who
+ * adds nodes adds fewer at a time than have the maps.
  */
 enum { CS_MEMBERS_MAX = 1024, CS_BEAT_MS = 200, CS_LEASE_MS = MEMBER_LEASE_MAX_MS };
 

@@ -121,6 +121,7 @@ static bool run_until_clean(struct scenario *s, uint32_t limit_s, const char *ph
 		faults_stay_healed(w);
 		/* Twice in a row: nothing is about to begin. */
 		calm = work_over(w->workload) && clients_idle(w) && sim_nodes_at_rest(w) &&
+		                       sim_member_is_settled(w) &&
 		                       !check_clean(w, why)
 		               ? calm + 1
 		               : 0;

@@ -14,7 +14,7 @@
  * A node's side: what libcpg, votequorum and sheep/member/corosync.c do for the real logic. One per process; a node that
  * starts again gets another, with what its directory had kept.
  */
-enum { TICK_MS = 50, REOPEN_MS = 300, VOTES_MS = 1000 };
+enum { TICK_MS = 50, REOPEN_MS = 300, VOTES_MS = 1000, SETTLED_MS = 4000 };
 
 struct cs_client {
 	struct cs_client *next_dead;
@@ -64,14 +64,22 @@ static uint64_t now_ms(const struct cs_client *c)
 
 /* ---- Views ---- */
 
-/* Nodes that have ever been there: an operator adds one to corosync.conf before it starts. */
 static uint32_t nodes_known(const struct world *w)
 {
-	uint32_t count = 0;
+	return (uint32_t)__builtin_popcount(engine(w)->configured);
+}
+
+/* An operator adds a node to corosync.conf when those that have the maps are more than half with it, too. */
+static bool is_configured(struct world *w, uint32_t node)
+{
+	struct cs_engine *e = engine(w);
+	uint32_t have = 0;
 
 	for (uint32_t i = 0; i < w->node_count; i++)
-		count += w->nodes[i]->life > 0;
-	return count;
+		have += w->nodes[i]->state != NODE_GONE && e->stores[i].map_count;
+	if (!(e->configured & 1u << node) && (!sim_member_map(w) || 2 * have > nodes_known(w) + 1))
+		e->configured |= 1u << node;
+	return e->configured & 1u << node;
 }
 
 static void votes_look(struct cs_client *c)
@@ -144,7 +152,7 @@ static void connection_open(struct cs_client *c)
 	if (c->w->now_us < c->reopen_us)
 		return;
 	c->reopen_us = c->w->now_us + REOPEN_MS * SIM_MS;
-	if (!machine_of(c)->up || cs_machine_is_stuck(c->w, c->node) || machine_of(c)->process.pid)
+	if (!is_configured(c->w, c->node) || !machine_of(c)->up || cs_machine_is_stuck(c->w, c->node) || machine_of(c)->process.pid)
 		return;
 	c->connected = true;
 	c->reign = machine_of(c)->reign;
@@ -488,14 +496,20 @@ static void sim_cs_update(struct world *w, uint32_t node)
 		cs_logic_update(c->logic, &w->nodes[node]->info);
 }
 
-/* More than half of all nodes must stay: nobody knows which of two halves the lost ones would side with. */
+/* More than half of all nodes must stay, with what they know: nobody knows which of two halves the lost ones would side with. */
 static bool sim_cs_may_lose(const struct world *w)
 {
 	uint32_t left = 0;
 
 	for (uint32_t i = 0; i < w->node_count; i++)
-		left += w->nodes[i]->life && w->nodes[i]->state != NODE_GONE;
-	return 2 * (left - 1) > w->node_count;
+		left += engine(w)->stores[i].map_count && w->nodes[i]->state != NODE_GONE;
+	return left && 2 * (left - 1) > w->node_count;
+}
+
+/* Longer than a token, a lease and what the daemons make of it. */
+static bool sim_cs_is_settled(const struct world *w)
+{
+	return w->now_us > engine(w)->changed_us + SETTLED_MS * SIM_MS;
 }
 
 const struct sim_driver sim_cs = {
@@ -510,4 +524,5 @@ const struct sim_driver sim_cs = {
 	.start_faults = cs_totem_start_faults,
 	.heal = cs_totem_heal,
 	.may_lose = sim_cs_may_lose,
+	.is_settled = sim_cs_is_settled,
 };

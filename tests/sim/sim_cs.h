@@ -85,7 +85,8 @@ struct cs_client;
 struct cs_engine {
 	bool faults;
 	uint32_t token_ms;
-	uint64_t ring_count;
+	uint64_t ring_count, changed_us; /* who is in which ring, or will be */
+	uint32_t configured; /* nodes in corosync.conf: bit set */
 	struct cs_ring *rings;
 	struct cs_machine machines[SIM_MAX_NODES];
 	struct cs_store stores[SIM_MAX_NODES];

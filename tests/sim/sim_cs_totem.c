@@ -310,6 +310,7 @@ static void ring_form(struct world *w, uint32_t set)
 	uint32_t together[SIM_MAX_NODES];
 
 	ring->id = hash64(++e->ring_count);
+	e->changed_us = w->now_us;
 	for (uint32_t i = 0; i < w->node_count; i++)
 		together[i] = (e->machines[i].ring ? e->machines[i].ring->members : 1u << i) & set;
 	for (struct cs_ring *old = e->rings; old; old = old->next)
@@ -451,6 +452,7 @@ void cs_machine_down(struct world *w, uint32_t machine)
 	} else {
 		m->ring->members &= ~(1u << machine);
 		m->ring->lost = true;
+		engine(w)->changed_us = w->now_us;
 	}
 	m->ring = NULL;
 	m->process = (struct cs_id){0};

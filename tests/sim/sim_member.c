@@ -125,6 +125,11 @@ bool sim_member_may_lose(const struct world *w)
 	return !w->member->driver || !w->member->driver->may_lose || w->member->driver->may_lose(w);
 }
 
+bool sim_member_is_settled(const struct world *w)
+{
+	return !w->member->driver || !w->member->driver->is_settled || w->member->driver->is_settled(w);
+}
+
 void sim_member_destroy(struct sim_member *m)
 {
 	if (m->engine)

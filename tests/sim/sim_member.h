@@ -42,6 +42,7 @@ struct sim_driver {
 	void (*start_faults)(struct world *w); /* the engine's own: from now on */
 	void (*heal)(struct world *w);         /* and until now */
 	bool (*may_lose)(const struct world *w); /* one more node, for good; NULL: any */
+	bool (*is_settled)(const struct world *w); /* nothing that happened will show only later; NULL: always */
 };
 extern const struct sim_driver sim_zk, sim_cs;
 const struct sim_driver *sim_driver_find(const char *name); /* NULL: unknown */
@@ -51,6 +52,7 @@ void *sim_member_engine(const struct world *w);
 /* As the run wants proposals to be (few PGs); another map, of which the caller has the reference. */
 struct map *sim_member_shape(const struct world *w, const struct map *map);
 bool sim_member_may_lose(const struct world *w); /* one more node, for good */
+bool sim_member_is_settled(const struct world *w);
 void sim_member_start_faults(struct world *w);
 void sim_member_heal(struct world *w);
 
