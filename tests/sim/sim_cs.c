@@ -75,9 +75,12 @@ static bool is_configured(struct world *w, uint32_t node)
 	struct cs_engine *e = engine(w);
 	uint32_t have = 0;
 
-	for (uint32_t i = 0; i < w->node_count; i++)
+	for (uint32_t i = 0; i < w->node_count; i++) {
 		have += w->nodes[i]->state != NODE_GONE && e->stores[i].map_count;
-	if (!(e->configured & 1u << node) && (!sim_member_map(w) || 2 * have > nodes_known(w) + 1))
+		if (!sim_member_map(w) && w->nodes[i]->life) /* those that it begins with */
+			e->configured |= 1u << i;
+	}
+	if (!(e->configured & 1u << node) && 2 * have > nodes_known(w) + 1)
 		e->configured |= 1u << node;
 	return e->configured & 1u << node;
 }
