@@ -81,7 +81,17 @@ void cluster_post(struct sf_cluster *cluster, struct task *task);
 void cluster_run(struct sf_cluster *cluster, void (*fn)(struct sf_cluster *, void *arg), void *arg);
 bool cluster_is_io_thread(const struct sf_cluster *cluster);
 
+/* Retries are due to the hundredth of a second; time-outs are not. */
+#define TICK_BUSY_S 0.01
+#define TICK_SLOW_S 0.25
+
 /* ---- On the I/O thread ---- */
+
+/* Runs the tasks of one round, and sends what they left to be sent. */
+void cluster_run_ready(struct sf_cluster *cluster);
+/* Begins what is due again, and ends what has waited too long; the period after which to come back, 0: none. */
+void cluster_tick(struct sf_cluster *cluster);
+double cluster_tick_s(const struct sf_cluster *cluster);
 
 /* Asks some daemon for the newest map, unless that is under way or was just done. */
 void cluster_refresh_map(struct sf_cluster *cluster);

@@ -16,6 +16,7 @@ client_lib_libsheepfold_a_SOURCES = \
 	client/lib/call.h \
 	client/lib/cluster.c \
 	client/lib/cluster.h \
+	client/lib/cluster_task.c \
 	client/lib/conn.c \
 	client/lib/conn.h \
 	client/lib/conn_rx.c \

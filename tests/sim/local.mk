@@ -69,8 +69,26 @@ SIM_LIBS = tests/sim/libsim.a sheep/core/libcore.a sheep/member/libmember.a lib/
 check_PROGRAMS += tests/sim/sim tests/sim/sim_test tests/sim/check_test tests/sim/check_history_test tests/sim/disk_test tests/sim/scrub_test tests/sim/absent_test tests/sim/guard_test
 TAP_TESTS += tests/sim/disk_test tests/sim/check_test tests/sim/check_history_test tests/sim/scrub_test tests/sim/absent_test tests/sim/guard_test tests/sim/sim_test
 
-tests_sim_sim_SOURCES = tests/sim/main.c
-tests_sim_sim_LDADD = $(SIM_LIBS)
+# The real client library on the simulated network: what it asks of its system goes to lib_host.c, and lib_net.c stands
+# in for its connections.
+VOLUMES_SOURCES = \
+	tests/sim/lib_host.c \
+	tests/sim/lib_host.h \
+	tests/sim/lib_net.c \
+	tests/sim/vol_model.c \
+	tests/sim/vol_model.h \
+	tests/sim/vol_op.c \
+	tests/sim/vol_run.h \
+	tests/sim/vol_settle.c \
+	tests/sim/volumes.c \
+	tests/sim/volumes.h
+VOLUMES_WRAP = -Wl,--wrap=pthread_cond_wait,--wrap=pthread_cond_signal,--wrap=pthread_create,--wrap=pthread_join \
+	-Wl,--wrap=clock_gettime,--wrap=nanosleep,--wrap=time,--wrap=ev_timer_again,--wrap=ev_timer_stop
+VOLUMES_LIBS = tests/sim/libsim.a client/lib/libsheepfold.a $(SIM_LIBS) -lpthread
+
+tests_sim_sim_SOURCES = tests/sim/main.c $(VOLUMES_SOURCES)
+tests_sim_sim_LDFLAGS = $(VOLUMES_WRAP)
+tests_sim_sim_LDADD = $(VOLUMES_LIBS)
 tests_sim_sim_test_SOURCES = tests/sim/sim_test.c
 tests_sim_sim_test_LDADD = $(SIM_LIBS) $(CMOCKA_LIBS)
 tests_sim_check_test_SOURCES = tests/sim/check_test.c

@@ -2,7 +2,7 @@
 
 /*
  * sim --seeds A[-B] [--jobs N] [--nodes N] [--quick] [--no-shrink] [--swaps] [--operators] [--trace]
- *     [--driver NAME]     [--salt S] [--drop MASK]
+ *     [--driver NAME] [--volumes] [--salt S] [--drop MASK]
  *
  * Runs seeds. A failing one is printed with its reason and, made smaller, with the faults that it
  * needs. At the end: how often each fault and each branch of the protocol occurred. With --trace
@@ -16,11 +16,13 @@
 
 #include "tests/sim/runner.h"
 #include "tests/sim/sim_member.h"
+#include "tests/sim/volumes.h"
 
 static int usage(void)
 {
 	fprintf(stderr, "usage: sim --seeds A[-B] [--jobs N] [--nodes N] [--quick] [--no-shrink] "
-	                "[--swaps] [--operators] [--trace] [--salt S] [--drop MASK] [--driver zookeeper|corosync]\n");
+	                "[--swaps] [--operators] [--volumes] [--trace] [--salt S] [--drop MASK]\n"
+	                "           [--driver zookeeper|corosync]\n");
 	return 2;
 }
 
@@ -92,6 +94,9 @@ static bool parse(struct runner *r, int c, const char *arg)
 	case 'o':
 		r->options.operators = true;
 		return true;
+	case 'v':
+		r->options.volumes = volumes_run;
+		return true;
 	case 'd':
 		r->options.driver = sim_driver_find(arg);
 		return r->options.driver;
@@ -116,7 +121,7 @@ int main(int argc, char **argv)
 		{"nodes", required_argument, NULL, 'n'}, {"trace", no_argument, NULL, 't'},
 		{"quick", no_argument, NULL, 'q'},       {"no-shrink", no_argument, NULL, 'k'},
 		{"salt", required_argument, NULL, 'S'},  {"drop", required_argument, NULL, 'D'},
-		{"driver", required_argument, NULL, 'd'},
+		{"driver", required_argument, NULL, 'd'}, {"volumes", no_argument, NULL, 'v'},
 		{"swaps", no_argument, NULL, 'w'},       {"operators", no_argument, NULL, 'o'},
 		{NULL, 0, NULL, 0},
 	};

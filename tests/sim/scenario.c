@@ -70,11 +70,21 @@ static bool clients_idle(const struct world *w)
 	return true;
 }
 
-static void run_poll(struct world *w, uint64_t ms)
+void scenario_poll(struct world *w, uint64_t ms)
 {
 	world_run_until(w, w->now_us + ms * SIM_MS);
 	if (!w->failed)
 		sim_nodes_ask_status(w);
+}
+
+void scenario_break(struct scenario *s)
+{
+	struct world *w = s->w;
+
+	for (uint32_t i = w->node_count - s->late_nodes; i < w->node_count; i++)
+		world_after(w, draw_below(w, 10 * SIM_SECOND), late_start, w->nodes[i], NULL);
+	faults_start(w, &s->faults);
+	sim_member_start_faults(w);
 }
 
 static bool run_safety(struct scenario *s)
@@ -92,12 +102,9 @@ static bool run_safety(struct scenario *s)
 	load->big_ppm = draw_below(w, 5) ? 0 : 10000;
 	for (uint32_t i = 0; i < w->client_count; i++)
 		sim_client_work(w, i);
-	for (uint32_t i = w->node_count - s->late_nodes; i < w->node_count; i++)
-		world_after(w, draw_below(w, 10 * SIM_SECOND), late_start, w->nodes[i], NULL);
-	faults_start(w, &s->faults);
-	sim_member_start_faults(w);
+	scenario_break(s);
 	while (!w->failed && w->now_us < limit && (load->ops_left || !clients_idle(w)))
-		run_poll(w, POLL_MS);
+		scenario_poll(w, POLL_MS);
 	return !w->failed;
 }
 
@@ -109,7 +116,7 @@ static bool work_over(const struct workload *load)
 	                                  : load->ops_left == 0;
 }
 
-static bool run_until_clean(struct scenario *s, uint32_t limit_s, const char *phase)
+bool scenario_until_clean(struct scenario *s, uint32_t limit_s, const char *phase)
 {
 	struct world *w = s->w;
 	uint64_t start = w->now_us;
@@ -117,7 +124,7 @@ static bool run_until_clean(struct scenario *s, uint32_t limit_s, const char *ph
 	uint32_t calm = 0;
 
 	while (!w->failed && w->now_us < start + limit_s * SIM_SECOND) {
-		run_poll(w, POLL_MS);
+		scenario_poll(w, POLL_MS);
 		faults_stay_healed(w);
 		/* Twice in a row: nothing is about to begin. */
 		calm = work_over(w->workload) && clients_idle(w) && sim_nodes_at_rest(w) &&
@@ -137,14 +144,19 @@ static bool run_until_clean(struct scenario *s, uint32_t limit_s, const char *ph
 	return false;
 }
 
+void scenario_heal(struct scenario *s)
+{
+	faults_heal(s->w, &s->faults);
+	sim_member_heal(s->w);
+}
+
 static bool run_heal(struct scenario *s)
 {
 	struct world *w = s->w;
 	uint64_t start = w->now_us;
 
-	faults_heal(w, &s->faults);
-	sim_member_heal(w);
-	if (!run_until_clean(s, HEAL_LIMIT_S, "after healing"))
+	scenario_heal(s);
+	if (!scenario_until_clean(s, HEAL_LIMIT_S, "after healing"))
 		return false;
 	w->stats.heal_ms = w->stats.heal_max_ms = (w->now_us - start) / SIM_MS;
 	return true;
@@ -159,7 +171,7 @@ static bool run_all_objects(struct scenario *s, bool *phase, const char *name)
 	*phase = true;
 	for (uint32_t i = 0; i < w->client_count; i++)
 		sim_client_work(w, i);
-	return run_until_clean(s, FINAL_LIMIT_S, name);
+	return scenario_until_clean(s, FINAL_LIMIT_S, name);
 }
 
 static bool run_scrub(struct scenario *s)
@@ -188,11 +200,10 @@ static void run_reckless(struct scenario *s)
 	uint64_t limit = w->now_us + RECKLESS_S * SIM_SECOND;
 
 	w->stats.fault[FAULT_BEYOND] = s->faults.beyond > 0;
-	faults_heal(w, &s->faults);
-	sim_member_heal(w);
+	scenario_heal(s);
 	w->workload->ops_left += w->workload->object_count;
 	while (!w->failed && w->now_us < limit)
-		run_poll(w, POLL_MS);
+		scenario_poll(w, POLL_MS);
 }
 
 /* ---- Checks ---- */
@@ -275,7 +286,10 @@ void scenario_run(const struct scenario_options *options, struct scenario_result
 	w->member = sim_member_create(w);
 	scenario_draw(&s);
 	sim_member_use(w, options->driver);
-	if (run_format(&s) && run_safety(&s)) {
+	if (options->volumes) {
+		if (run_format(&s))
+			options->volumes(&s);
+	} else if (run_format(&s) && run_safety(&s)) {
 		if (s.faults.reckless)
 			run_reckless(&s);
 		else if (run_heal(&s) && run_scrub(&s))

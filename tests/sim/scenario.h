@@ -26,6 +26,8 @@ enum {
 	FINAL_LIMIT_S = 60,
 };
 
+struct scenario;
+
 struct scenario_options {
 	uint64_t seed;
 	uint64_t salt;    /* another course of the same plan; 0: the seed's own */
@@ -36,6 +38,7 @@ struct scenario_options {
 	const struct sim_driver *driver; /* NULL: the simple membership service */
 	bool swaps; /* half of the writes are compare-and-swap */
 	bool operators; /* nodes are drained, and in maintenance */
+	void (*volumes)(struct scenario *s); /* instead of the workload (volumes.h) */
 	struct buf_pool *pool; /* used run after run; NULL: one for this run */
 };
 

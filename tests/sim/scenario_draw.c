@@ -69,7 +69,7 @@ static void draw_cluster(struct scenario *s)
 	s->format.grace_ms = draw_between(w, 1, 12) * 1000;
 	s->slots = MAX(k + m, 3u);
 	s->faults.m = MIN(m, 2u); /* inodes have three copies */
-	if (draw_below(w, 4) == 0) {
+	if (draw_below(w, 4) == 0 || s->options->volumes) {
 		draw_kind(w, s->format.same_node_ok ? 4 : limit, &s->pool_k, &s->pool_m);
 		s->slots = MAX(s->slots, s->pool_k + s->pool_m);
 		s->faults.m = MIN(s->faults.m, s->pool_m);

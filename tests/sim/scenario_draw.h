@@ -24,6 +24,13 @@ struct scenario {
 /* Cluster, profile and faults; the nodes and clients are made. */
 void scenario_draw(struct scenario *s);
 
+/* For volumes.c. Until then; what is wrong begins: late nodes, faults, the membership's; it is all over; every node at
+ * rest and every object clean, or the run fails. */
+void scenario_poll(struct world *w, uint64_t ms);
+void scenario_break(struct scenario *s);
+void scenario_heal(struct scenario *s);
+bool scenario_until_clean(struct scenario *s, uint32_t limit_s, const char *phase);
+
 /* What the cluster looks like now, for who looks into a failure (scenario_text.c). */
 void scenario_tell(struct scenario *s);
 

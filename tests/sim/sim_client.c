@@ -405,6 +405,10 @@ void sim_client_take(struct world *w, uint32_t index, uint32_t node, uint64_t co
 {
 	struct sim_client *c = w->clients[index];
 
+	if (w->guest) {
+		w->guest->take(w, index, node, conn, msg);
+		return;
+	}
 	if (sim_net_client_of(w, node, conn) != index) {
 		msg_destroy(msg); /* it broke before this was read */
 		return;
@@ -426,7 +430,9 @@ void sim_client_lost(struct world *w, uint32_t index, uint32_t node, uint64_t co
 {
 	struct sim_client *c = w->clients[index];
 
-	if (c->asked_id && c->asked_node == node)
+	if (w->guest)
+		w->guest->lost(w, index, node, conn);
+	else if (c->asked_id && c->asked_node == node)
 		client_retry(w, c);
 }
 
@@ -468,6 +474,10 @@ void sim_client_replace(struct world *w, uint32_t index)
 
 	for (uint32_t i = 0; i < w->node_count; i++)
 		sim_net_reset(w, SIM_CLIENT_0 + index, i);
+	if (w->guest) {
+		w->guest->replace(w, index);
+		return;
+	}
 	if (c->op != NO_OP)
 		w->stats.ops_open++;
 	world_trace(w, "client %u goes away", index);

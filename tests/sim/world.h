@@ -41,6 +41,15 @@ struct sim_member;
 struct workload;
 typedef void world_run(struct world *w, void *arg);
 
+/* Others at the clients' ends of the network, instead of sim_client.c. */
+struct msg;
+struct sim_guest {
+	void (*take)(struct world *w, uint32_t client, uint32_t node, uint64_t conn, struct msg *msg);
+	void (*lost)(struct world *w, uint32_t client, uint32_t node, uint64_t conn);
+	void (*replace)(struct world *w, uint32_t client);
+	void *arg;
+};
+
 /* How rough this run is; drawn by the scenario. */
 struct sim_profile {
 	/* network */
@@ -92,6 +101,7 @@ struct world {
 	struct sim_net *net;
 	struct sim_member *member;
 	struct workload *workload;
+	const struct sim_guest *guest; /* NULL: none */
 };
 
 /* pool: borrowed; NULL: its own. */
