@@ -24,6 +24,8 @@ enum {
 	RESEND_MS = 4000,       /* an answer may be lost while others arrive; doubles each time */
 	RESEND_SHIFT_MAX = 4,
 	ANY_TRY_MS = 5000,
+	FAILED_DISK_MS = 10000, /* until the map has a disk out that has just failed; then another serves */
+	LOST_MS = 2000,
 	ANY_ROUNDS = 2, /* how often every daemon is tried */
 };
 
@@ -91,7 +93,8 @@ static void request_start(struct task *task)
 	struct sf_cluster *c = req->cluster;
 
 	c->active++;
-	req->deadline_ms = cluster_now_ms() + (req->timeout_ms ? req->timeout_ms : c->timeout_ms);
+	req->submitted_ms = cluster_now_ms();
+	req->deadline_ms = req->submitted_ms + (req->timeout_ms ? req->timeout_ms : c->timeout_ms);
 	req->bytes = req->tx_len + (req->rx ? req->length : 0);
 	if (request_changes(req))
 		req->seq = ++c->next_seq;
@@ -357,6 +360,11 @@ static bool request_retries_result(const struct request *req, uint32_t result)
 	case RES_AGAIN:
 	case RES_BASE:
 		return req->route != ROUTE_NODE;
+	case RES_IO:
+	case RES_LOST:
+		/* Of a disk that fails just now; unless it stays so. */
+		return req->route == ROUTE_PRIMARY &&
+		       cluster_now_ms() < req->submitted_ms + (result == RES_IO ? FAILED_DISK_MS : LOST_MS);
 	case RES_NOT_FORMATTED:
 		/* A daemon that starts has no map for a moment. */
 		return req->route == ROUTE_PRIMARY;
