@@ -424,13 +424,6 @@ void request_lost(struct request *req, const char *why)
 	request_delay(req);
 }
 
-/* Cheap for the daemon to see twice: changes carry their id, reads change nothing. Checks and
- * listings may take their time. */
-static bool request_may_resend(const struct request *req)
-{
-	return request_changes(req) || req->type == MSG_OBJ_READ;
-}
-
 bool request_check_time(struct request *req, uint64_t now_ms)
 {
 	uint64_t waited = now_ms - req->dispatched_ms;
@@ -458,7 +451,8 @@ bool request_check_time(struct request *req, uint64_t now_ms)
 		conn_fail(conn, "the daemon does not answer");
 		return true;
 	}
-	if (req->state == REQ_SENT && request_may_resend(req) &&
+	/* Harmless for the daemon to see twice: changes carry their id, the rest changes nothing. */
+	if (req->state == REQ_SENT &&
 	    waited >= (uint64_t)RESEND_MS << MIN(req->resends, (uint32_t)RESEND_SHIFT_MAX)) {
 		req->resends++;
 		request_unlink(req);
