@@ -113,6 +113,24 @@ bool node_may_serve(const struct node *node, uint64_t now_ms)
 	       !node->exiting;
 }
 
+static bool is_object_request(enum msg_type type)
+{
+	return type >= MSG_OBJ_READ && type <= MSG_OBJ_CHECK;
+}
+
+/* As of a moment: another primary may know better by now. */
+static bool tells_what_stands(uint32_t result)
+{
+	return result == RES_OK || result == RES_NOENT || result == RES_EXISTS ||
+	       result == RES_CHANGED || result == RES_LOST;
+}
+
+bool node_may_answer(const struct node *node, const struct msg *answer, uint64_t now_ms)
+{
+	return !is_object_request(answer->type) || !tells_what_stands(answer->result) ||
+	       node_may_serve(node, now_ms);
+}
+
 bool node_is_quiet(const struct node *node)
 {
 	if (node->client_ops || node->recovering || node->adopting || node->calls.count ||

@@ -171,9 +171,10 @@ void node_step(struct node *node, const struct event *event, struct effects *eff
 
 /* Read-only views for the driver and for tests. */
 const struct map *node_map(const struct node *node); /* newest map, or NULL */
-/* Whether an answer may leave now: node is up in its map and its lease runs. Checked again when
- * an answer is sent. */
+/* Whether clients may be served: node is up in its map and its lease runs. */
 bool node_may_serve(const struct node *node, uint64_t now_ms);
+/* Whether this answer to a client may leave now: the lease may have ended since it was made. */
+bool node_may_answer(const struct node *node, const struct msg *answer, uint64_t now_ms);
 /* For simulation checks: true when the node is primary of no PG that is not clean, and nothing
  * is under way. */
 bool node_is_quiet(const struct node *node);

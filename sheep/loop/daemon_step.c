@@ -25,23 +25,9 @@ void daemon_stop(struct daemon *d, int status, const char *why)
 		ev_break(d->loop, EVBREAK_ALL);
 }
 
-static bool is_object_request(enum msg_type type)
-{
-	return type >= MSG_OBJ_READ && type <= MSG_OBJ_CHECK;
-}
-
-/* As of a moment: another primary may know better by now. */
-static bool tells_what_stands(enum wire_result result)
-{
-	return result == RES_OK || result == RES_NOENT || result == RES_EXISTS ||
-	       result == RES_CHANGED || result == RES_LOST;
-}
-
 static void effect_reply(struct daemon *d, uint64_t conn, struct msg *msg)
 {
-	/* The lease is checked when an answer leaves, not when its event came. */
-	if (is_object_request(msg->type) && tells_what_stands(msg->result) &&
-	    !node_may_serve(d->node, clock_boottime_ms())) {
+	if (!node_may_answer(d->node, msg, clock_boottime_ms())) {
 		payload_fini(&msg->payload);
 		msg->result = RES_AGAIN;
 	}

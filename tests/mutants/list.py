@@ -92,7 +92,7 @@ MUTANTS = [
            C + 'stray.c', 'if (!pg || !pg->clean || !d ||', 'if (!pg || !d ||'),
     Mutant('unverified_version', 'shards that are decoded together have one version',
            C + 'plan.c', 'if (io->result != RES_OK || (version && io->version != version))',
-           'if (io->result != RES_OK)'),
+           'if (io->result != RES_OK)', 'absent_test'),
     # ---- Disks that have forgotten, and what is lost
     Mutant('absent_read', 'one slot alone is not believed that there is no such object',
            C + 'read.c', 'absent_confirm(node, op, read_confirmed);', 'read_confirmed(node, op);', 'absent_test'),

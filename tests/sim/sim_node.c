@@ -135,13 +135,11 @@ static void operator_hears(struct world *w, struct msg *msg)
 static void reply_carry_out(struct world *w, struct sim_node *n, uint64_t conn, struct msg *msg)
 {
 	uint32_t client = sim_net_client_of(w, n->index, conn);
-	bool final = msg->result == RES_OK || msg->result == RES_NOENT || msg->result == RES_EXISTS;
 
 	cover_answer(w, n->index, msg);
-	if (msg->type >= MSG_OBJ_READ && msg->type <= MSG_OBJ_CHECK && final &&
-	    !node_may_serve(n->core, sim_node_now_ms(w, n))) {
+	if (!node_may_answer(n->core, msg, sim_node_now_ms(w, n))) {
 		cover(w, BR_ASK_WITHHELD);
-		msg_destroy(msg); /* the lease ended while the answer was made */
+		msg_destroy(msg);
 		return;
 	}
 	if (client == UINT32_MAX)
