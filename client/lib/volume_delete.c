@@ -263,16 +263,32 @@ int volume_delete_finish(struct sf_cluster *cluster, struct inode *inode)
 	return err;
 }
 
+/* And what else of this name was cut off, which nobody may ever ask for again. */
+static int volume_delete(struct sf_cluster *cluster, const char *name)
+{
+	struct inode inode;
+	uint32_t number;
+	bool there;
+	int found = volume_find(cluster, name, &inode), err;
+
+	if (found < 0 && found != -ENOENT)
+		return found;
+	err = volume_name_prepare(cluster, name, NULL, &number);
+	if (err < 0)
+		return err;
+	if (found < 0)
+		return error_set(found, "there is no volume of this name");
+	err = inode_refresh(cluster, &inode, &there);
+	return err || !there ? err : volume_delete_finish(cluster, &inode);
+}
+
 int sf_volume_delete(struct sf_cluster *cluster, const char *name)
 {
 	struct lock_scope scope;
-	struct inode inode;
 	int err = lock_scope_begin(cluster, name, "delete", false, &scope);
 
 	if (err == 0)
-		err = volume_find(cluster, name, &inode);
-	if (err == 0)
-		err = volume_delete_finish(cluster, &inode);
+		err = volume_delete(cluster, name);
 	lock_scope_end(&scope);
 	return err;
 }
@@ -288,7 +304,7 @@ int sf_snapshot_delete(struct sf_cluster *cluster, const char *name, const char 
 	/* A snapshot is not what a writer writes to. */
 	err = lock_scope_begin(cluster, name, "delete", true, &scope);
 	if (err == 0)
-		err = volume_find_tag(cluster, name, tag, &inode);
+		err = volume_find_tag_left(cluster, name, tag, &inode);
 	if (err == 0) {
 		inode.flags |= INODE_DELETING;
 		err = inode_write(cluster, &inode);

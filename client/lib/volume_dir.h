@@ -38,6 +38,9 @@ int volume_find_alive(struct sf_cluster *cluster, const char *name, struct inode
 /* A snapshot, by tag or number. tag NULL: the working volume. Alive ones only. */
 int volume_find_tag(struct sf_cluster *cluster, const char *name, const char *tag,
                     struct inode *ret);
+/* The same for a snapshot, and if there is none alive, one whose deletion was cut off. */
+int volume_find_tag_left(struct sf_cluster *cluster, const char *name, const char *tag,
+                         struct inode *ret);
 /* All inodes of this name, whatever their state, in the order of the chain; malloc'ed. */
 int volume_find_all(struct sf_cluster *cluster, const char *name, struct inode **ret,
                     size_t *ret_count);

@@ -127,21 +127,21 @@ static bool tag_matches(const struct inode *inode, const char *tag)
 	       (strcmp(inode->info.tag, tag) == 0 || strcmp(number, tag) == 0);
 }
 
-int volume_find_tag(struct sf_cluster *cluster, const char *name, const char *tag,
+static int find_tag(struct sf_cluster *cluster, const char *name, const char *tag, bool or_left,
                     struct inode *ret)
 {
 	struct inode *v;
 	size_t count;
-	bool found = false;
-	int err;
+	bool found = false, alive = false;
+	int err = volume_find_all(cluster, name, &v, &count);
 
-	if (!tag)
-		return volume_find_alive(cluster, name, ret);
-	err = volume_find_all(cluster, name, &v, &count);
 	if (err < 0)
 		return err;
-	for (size_t i = 0; i < count && !found; i++) {
-		if (!tag_matches(&v[i], tag) || !inode_is_alive(cluster, &v[i]))
+	for (size_t i = 0; i < count && !alive; i++) {
+		if (!tag_matches(&v[i], tag))
+			continue;
+		alive = inode_is_alive(cluster, &v[i]);
+		if (!alive && !(or_left && (v[i].flags & INODE_DELETING)))
 			continue;
 		found = true;
 		*ret = v[i];
@@ -152,4 +152,16 @@ int volume_find_tag(struct sf_cluster *cluster, const char *name, const char *ta
 		err = error_set(-ENOENT, "it has no snapshot '%.100s'", tag);
 	free(v);
 	return err;
+}
+
+int volume_find_tag(struct sf_cluster *cluster, const char *name, const char *tag,
+                    struct inode *ret)
+{
+	return tag ? find_tag(cluster, name, tag, false, ret) : volume_find_alive(cluster, name, ret);
+}
+
+int volume_find_tag_left(struct sf_cluster *cluster, const char *name, const char *tag,
+                         struct inode *ret)
+{
+	return find_tag(cluster, name, tag, true, ret);
 }

@@ -185,14 +185,12 @@ static void name_delete(struct vol_process *p, struct vol_name *n)
 		err = sf_snapshot_delete(p->cluster, n->name, n->now.snap[i].tag);
 		vol_forget(&n->now, i);
 	}
-	if (!err && n->now.work.id)
+	/* And with it what a vanished process left lying. */
+	if (!err && (n->now.work.id || n->vanished))
 		err = sf_volume_delete(p->cluster, n->name);
+	if (err == -ENOENT && !n->now.work.id)
+		err = 0;
 	n->now.work = (struct vol_image){0};
-	/* What a vanished process left lying is cleared away by who works on the name next. */
-	if (!err && n->vanished)
-		err = sf_volume_create(p->cluster, n->name, &(struct sf_volume_options){.size_bytes = VOL_BLOCK});
-	if (!err && n->vanished)
-		err = sf_volume_delete(p->cluster, n->name);
 	if (err)
 		world_fail(p->run->w, "volumes: deleting %s failed: %d %s", n->name, err, sf_error());
 }
