@@ -5,7 +5,7 @@ EXTRA_DIST += tests/mutants/list.py
 
 # How each catcher is linked; the mutant's object comes first, so that the archive's is left out.
 MUTANT_CATCHERS = \
-	--link 'sim=$(tests_sim_sim_OBJECTS) $(tests_sim_sim_LDADD)' \
+	--link 'sim=$(tests_sim_sim_LDFLAGS) $(tests_sim_sim_OBJECTS) $(tests_sim_sim_LDADD)' \
 	--link 'absent_test=$(tests_sim_absent_test_OBJECTS) $(tests_sim_absent_test_LDADD)' \
 	--link 'guard_test=$(tests_sim_guard_test_OBJECTS) $(tests_sim_guard_test_LDADD)' \
 	--link 'scrub_test=$(tests_sim_scrub_test_OBJECTS) $(tests_sim_scrub_test_LDADD)' \
