@@ -6,6 +6,7 @@ A test file holds functions marked @test and ends with harness.main(). All proce
 """
 import contextlib
 import ctypes
+import fcntl
 import json
 import os
 import random
@@ -26,6 +27,7 @@ MIB = 1 << 20
 
 LIBC = ctypes.CDLL(None)
 PR_SET_PDEATHSIG = 1
+PORTS = []
 
 
 class Failed(Exception):
@@ -64,11 +66,15 @@ def die_with_parent():
 
 
 def free_ports(count):
-    """The first of so many free ports in a row, below those that the kernel gives to clients."""
+    """The first of so many free ports in a row, below those that the kernel gives to clients. They are this program's until
+    it ends, also while nobody listens there: other tests run beside it, and byte N of a file is locked for port N."""
+    if not PORTS:
+        PORTS.append(open(os.path.join(tempfile.gettempdir(), 'sheepfold-ports-%d' % os.getuid()), 'a'))
     for _ in range(200):
         first = random.randrange(10000, 30000)
         with contextlib.ExitStack() as stack:
             try:
+                fcntl.lockf(PORTS[0], fcntl.LOCK_EX | fcntl.LOCK_NB, count, first)
                 for port in range(first, first + count):
                     s = stack.enter_context(socket.socket())
                     s.bind(('127.0.0.1', port))

@@ -27,34 +27,35 @@ tests_cluster_faulty_disk_so_SOURCES = tests/cluster/faulty_disk.c tests/cluster
 tests_cluster_faulty_disk_so_CFLAGS = -std=gnu11 -Wall -Wextra -fPIC -fno-sanitize=all
 tests_cluster_faulty_disk_so_LDFLAGS = -shared -fno-sanitize=all
 
+# Two at a time (tests/tap_driver.py), so the longest first.
 CLUSTER_TESTS = \
-	tests/cluster/by_hand_test \
-	tests/cluster/chaos_test \
-	tests/cluster/command_line_test \
-	tests/cluster/damage_test \
 	tests/cluster/drill_test \
-	tests/cluster/farm_test \
-	tests/cluster/full_disk_test \
-	tests/cluster/grow_test \
-	tests/cluster/installed_test \
-	tests/cluster/key_test \
-	tests/cluster/kill_test \
-	tests/cluster/leave_test \
-	tests/cluster/manual_test \
-	tests/cluster/operations_test \
 	tests/cluster/member_corosync_test \
-	tests/cluster/member_local_test \
-	tests/cluster/member_zookeeper_test \
+	tests/cluster/volume_test \
 	tests/cluster/member_zookeeper3_test \
-	tests/cluster/power_cut_test \
-	tests/cluster/readme_test \
-	tests/cluster/recover_test \
-	tests/cluster/scrub_test \
+	tests/cluster/member_zookeeper_test \
+	tests/cluster/kill_test \
 	tests/cluster/sheepfs_io_test \
-	tests/cluster/sheepfs_test \
+	tests/cluster/chaos_test \
+	tests/cluster/leave_test \
 	tests/cluster/stopped_test \
+	tests/cluster/operations_test \
+	tests/cluster/member_local_test \
+	tests/cluster/sheepfs_test \
+	tests/cluster/manual_test \
+	tests/cluster/grow_test \
+	tests/cluster/damage_test \
+	tests/cluster/command_line_test \
+	tests/cluster/full_disk_test \
+	tests/cluster/power_cut_test \
+	tests/cluster/by_hand_test \
+	tests/cluster/recover_test \
+	tests/cluster/key_test \
+	tests/cluster/farm_test \
 	tests/cluster/strangers_test \
-	tests/cluster/volume_test
+	tests/cluster/scrub_test \
+	tests/cluster/installed_test \
+	tests/cluster/readme_test
 dist_check_SCRIPTS += $(CLUSTER_TESTS) tests/cluster/member_figures tests/cluster/sheepfs_drill
 TAP_TESTS += $(CLUSTER_TESTS)
 EXTRA_DIST += tests/cluster/harness.py \
