@@ -205,8 +205,13 @@ int family_sweep(struct sf_cluster *cluster, uint64_t family)
 	n.dead = dead;
 	if (n.dead_count)
 		err = needed_find(cluster, v, count, &n);
+	/* Ghosts first: of a sweep that is cut off, one that says INODE_DELETING is left, and with it
+	 * the reason to sweep again. */
 	for (size_t i = 0; i < count && !err; i++)
-		if (is_dead(&v[i]))
+		if (v[i].flags & INODE_GHOST)
+			err = inode_sweep(cluster, &v[i], &n);
+	for (size_t i = 0; i < count && !err; i++)
+		if (v[i].flags & INODE_DELETING)
 			err = inode_sweep(cluster, &v[i], &n);
 	free(n.oids);
 	free(dead);

@@ -25,7 +25,7 @@ enum {
 	RESEND_SHIFT_MAX = 4,
 	ANY_TRY_MS = 5000,
 	FAILED_DISK_MS = 10000, /* until the map has a disk out that has just failed; then another serves */
-	LOST_MS = 2000,
+	LOST_MS = 5000,         /* the same, when it was the last that had what a cut-off change made */
 	ANY_ROUNDS = 2, /* how often every daemon is tried */
 };
 

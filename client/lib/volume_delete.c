@@ -263,6 +263,22 @@ int volume_delete_finish(struct sf_cluster *cluster, struct inode *inode)
 	return err;
 }
 
+/* The removal of a chain's end may have been cut off, too. */
+static int chain_end_trim(struct sf_cluster *cluster, uint32_t first)
+{
+	struct inode inode, last = {0};
+	uint32_t id = first;
+	int err;
+
+	while ((err = inode_read(cluster, id, &inode)) == 0 || err == -EILSEQ) {
+		last = err ? (struct inode){0} : inode;
+		id = volume_id_next(id);
+	}
+	if (err != -ENOENT)
+		return err;
+	return (last.flags & INODE_DELETED) && !(last.flags & INODE_GHOST) ? chain_trim(cluster, last) : 0;
+}
+
 /* And what else of this name was cut off, which nobody may ever ask for again. */
 static int volume_delete(struct sf_cluster *cluster, const char *name)
 {
@@ -276,10 +292,14 @@ static int volume_delete(struct sf_cluster *cluster, const char *name)
 	err = volume_name_prepare(cluster, name, NULL, &number);
 	if (err < 0)
 		return err;
-	if (found < 0)
-		return error_set(found, "there is no volume of this name");
-	err = inode_refresh(cluster, &inode, &there);
-	return err || !there ? err : volume_delete_finish(cluster, &inode);
+	err = found ? 0 : inode_refresh(cluster, &inode, &there);
+	if (!err && !found && there)
+		err = volume_delete_finish(cluster, &inode);
+	if (!err)
+		err = chain_end_trim(cluster, volume_id_of_name(name));
+	if (!err && found)
+		err = error_set(found, "there is no volume of this name");
+	return err;
 }
 
 int sf_volume_delete(struct sf_cluster *cluster, const char *name)

@@ -98,8 +98,8 @@ static void print(const struct shrink *s)
 	const struct scenario_result *r = s->result;
 
 	printf("  smallest after %u tries: sim --seeds %" PRIu64 " --salt %" PRIu64
-	       " --drop %" PRIx64 " --trace\n",
-	       s->tries, o->seed, o->salt, o->dropped);
+	       " --drop %" PRIx64 "%s --trace\n",
+	       s->tries, o->seed, o->salt, o->dropped, o->volumes ? " --volumes" : "");
 	printf("  %s\n", r->why[0] ? r->why : "an assertion fails");
 	for (uint32_t i = 0; i < r->fault_count; i++)
 		if (!(o->dropped & 1ull << i) && r->faults[i].happened)

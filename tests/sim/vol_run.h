@@ -30,7 +30,7 @@ struct vol_op {
 
 struct vol_name {
 	char name[8];
-	bool busy, unsure, vanished; /* vanished: somebody did, while at work on it */
+	bool busy, unsure, left; /* left: an operation on it did not come to its end, and something may lie there */
 	uint32_t readers;
 	struct vol_state now;
 	struct vol_op last; /* while unsure */

@@ -214,10 +214,11 @@ bool vol_settle(struct vol_process *p, struct vol_name *n)
 	struct vol_op again = n->last;
 	int err;
 
-	if (again.kind == VOL_DELETE || again.kind == VOL_DELETE_SNAPSHOT || again.kind == VOL_CONVERT) {
-		/* Done again it makes an end of it. */
+	if (again.kind == VOL_DELETE || again.kind == VOL_DELETE_SNAPSHOT || again.kind == VOL_CONVERT ||
+	    again.kind == VOL_CREATE) {
+		/* Done again it makes an end of it. (A create has no fence: it may yet arrive.) */
 		err = vol_op_do(p, &again);
-		if (err == -ENOENT && again.kind != VOL_CONVERT)
+		if (err == (again.kind == VOL_CREATE ? -EEXIST : -ENOENT) && again.kind != VOL_CONVERT)
 			err = 0;
 		if (!err)
 			n->now = again.after;

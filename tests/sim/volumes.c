@@ -56,7 +56,7 @@ static void op_ends(struct vol_process *p, int err)
 	r->done[op->kind] += !err;
 	r->failed[op->kind] += err != 0;
 	if (err) {
-		op->name->unsure = true;
+		op->name->unsure = op->name->left = true;
 		op->name->last = *op;
 	} else if (op->kind != VOL_READ) {
 		op->name->now = op->after;
@@ -113,12 +113,12 @@ static void process_vanish(struct vol_process *p)
 	host_kill(p->host);
 	r->vanished++;
 	if (p->working) {
-		p->op.name->unsure = p->op.name->vanished = true;
+		p->op.name->unsure = p->op.name->left = true;
 		p->op.name->last = p->op;
 		vol_op_release(&p->op);
 	} else if (p->settles) {
 		p->settles->busy = false;
-		p->settles->vanished = true;
+		p->settles->left = true;
 	}
 	p->working = false;
 	p->settles = NULL;
@@ -185,8 +185,8 @@ static void name_delete(struct vol_process *p, struct vol_name *n)
 		err = sf_snapshot_delete(p->cluster, n->name, n->now.snap[i].tag);
 		vol_forget(&n->now, i);
 	}
-	/* And with it what a vanished process left lying. */
-	if (!err && (n->now.work.id || n->vanished))
+	/* And with it what was left lying. */
+	if (!err && (n->now.work.id || n->left))
 		err = sf_volume_delete(p->cluster, n->name);
 	if (err == -ENOENT && !n->now.work.id)
 		err = 0;
