@@ -11,6 +11,9 @@
 
 #include "client/lib/error.h"
 #include "lib/base/mem.h"
+#ifdef __SANITIZE_ADDRESS__
+#include <sanitizer/lsan_interface.h>
+#endif
 
 enum { STACK_BYTES = 256 << 10 };
 
@@ -86,6 +89,15 @@ static void routine_leave(void)
 	swapcontext(&r->context, &outside);
 }
 
+/* What a process that is killed had allocated is lost with it. (Its leaks are other tests' matter.) */
+static void leaks_ignore(bool yes)
+{
+#ifdef __SANITIZE_ADDRESS__
+	yes ? __lsan_disable() : __lsan_enable();
+#endif
+	(void)yes;
+}
+
 static void routine_enter(struct world *w, void *arg)
 {
 	struct routine *r = arg;
@@ -99,7 +111,9 @@ static void routine_enter(struct world *w, void *arg)
 	fence_set_thread(r->fence);
 	running = r;
 	current = r->host;
+	leaks_ignore(true);
 	swapcontext(&outside, &r->context);
+	leaks_ignore(false);
 	running = NULL;
 	current = before;
 	fence_set_thread(NULL);
@@ -339,8 +353,10 @@ void host_io(struct host *h, void (*fn)(struct host *h, void *arg), void *arg)
 
 	assert(!running && !h->dead);
 	current = h;
+	leaks_ignore(true);
 	fn(h, arg);
 	lib_net_settle(h);
+	leaks_ignore(false);
 	current = before;
 }
 

@@ -9,10 +9,12 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <cmocka.h>
 
 #include "tests/sim/runner.h"
 #include "tests/sim/sim_member.h"
+#include "tests/sim/volumes.h"
 
 /* With SF_QUICK (sanitizers): a tenth. */
 enum { SEEDS = 2000, SEEDS_QUICK = 200 };
@@ -74,7 +76,14 @@ static void nodes_are_drained_and_worked_on_without_harm(void **state)
 	assert_int_equal(seeds_fail(&options, 1, seeds() / 5), 0);
 }
 
-/* Lines of "seed salt drop why"; # begins a comment. */
+static void volumes_are_what_was_done_to_them(void **state)
+{
+	struct scenario_options options = {.volumes = volumes_run};
+
+	assert_int_equal(seeds_fail(&options, 1, seeds() / 20), 0);
+}
+
+/* Lines of "seed salt drop [zookeeper:|corosync:|volumes:] why"; # begins a comment. */
 static void seeds_that_once_failed_keep_every_promise(void **state)
 {
 	const char *top = getenv("srcdir");
@@ -87,13 +96,16 @@ static void seeds_that_once_failed_keep_every_promise(void **state)
 	if (!f)
 		skip();
 	while (fgets(line, sizeof(line), f)) {
-		uint64_t seed, salt, dropped;
+		struct scenario_options options = {0};
+		char word[16] = "";
 
-		if (line[0] != '#' &&
-		    sscanf(line, "%" SCNu64 " %" SCNu64 " %" SCNx64, &seed, &salt, &dropped) == 3) {
-			struct scenario_options options = {.salt = salt, .dropped = dropped};
-			failed += seeds_fail(&options, seed, seed);
-		}
+		if (line[0] == '#' || sscanf(line, "%" SCNu64 " %" SCNu64 " %" SCNx64 " %15[a-z]:", &options.seed,
+		                             &options.salt, &options.dropped, word) < 3)
+			continue;
+		options.driver = sim_driver_find(word);
+		if (strcmp(word, "volumes") == 0)
+			options.volumes = volumes_run;
+		failed += seeds_fail(&options, options.seed, options.seed);
 	}
 	fclose(f);
 	assert_int_equal(failed, 0);
@@ -110,6 +122,19 @@ static void a_seed_repeats_exactly(void **state)
 		scenario_run(&options, &again);
 		assert_int_equal(first.trace_hash, again.trace_hash);
 		assert_int_equal(first.stats.events, again.stats.events);
+	}
+}
+
+static void a_seed_of_volumes_repeats_exactly_too(void **state)
+{
+	static struct scenario_result first, again;
+
+	for (uint64_t seed = 1; seed <= 5; seed++) {
+		struct scenario_options options = {.seed = seed, .volumes = volumes_run};
+
+		scenario_run(&options, &first);
+		scenario_run(&options, &again);
+		assert_int_equal(first.trace_hash, again.trace_hash);
 	}
 }
 
@@ -157,6 +182,7 @@ int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_seed_repeats_exactly),
+		cmocka_unit_test(a_seed_of_volumes_repeats_exactly_too),
 		cmocka_unit_test(another_seed_is_another_run),
 		cmocka_unit_test(another_salt_is_another_course_of_the_same_plan),
 		cmocka_unit_test(what_is_dropped_does_not_happen),
@@ -166,6 +192,7 @@ int main(void)
 		cmocka_unit_test(corosync_decides_membership_without_harm),
 		cmocka_unit_test(compare_and_swap_is_linearizable_too),
 		cmocka_unit_test(nodes_are_drained_and_worked_on_without_harm),
+		cmocka_unit_test(volumes_are_what_was_done_to_them),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
