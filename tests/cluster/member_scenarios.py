@@ -35,8 +35,8 @@ def scenario(quick=False, engines=None):
 class Stage:
     """The engine, and the cluster that the scenarios share."""
 
-    def __init__(self, engine_class):
-        self.engine_class, self.engine = engine_class, None
+    def __init__(self, engine_class, setting):
+        self.engine_class, self.setting, self.engine = engine_class, setting, None
         self.cluster = self.load = None
         self.clusters = 0
 
@@ -47,6 +47,8 @@ class Stage:
         c = self.cluster
         c.start_all()
         c.format('4', '2s')
+        if self.setting:
+            c.dog('cluster', 'set', *self.setting)
         c.dog('vdi', 'create', 'test', '64M')
         c.dog('vdi', 'create', 'probe', '%dM' % PROBE_MIB)
         c.dog('vdi', 'create', 'asked', '128M')
@@ -448,11 +450,11 @@ def add_case(stage, function):
     harness.TESTS.append(case)
 
 
-def run(*engine_classes, only=None):
-    """only: names of scenarios."""
+def run(*engine_classes, only=None, setting=None):
+    """only: names of scenarios. setting: of `dog cluster set`, for the clusters they share."""
     if os.getuid() != 0:
         raise Failed('network namespaces need root')
-    stages = [Stage(e) for e in engine_classes]
+    stages = [Stage(e, setting) for e in engine_classes]
     for stage in stages:
         for function, quick, wanted in SCENARIOS:
             if QUICK and not (quick and function.__name__ in stage.engine_class.quick):
