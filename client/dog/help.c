@@ -18,6 +18,12 @@ static void entry(FILE *out, const char *left, const char *right)
 		fprintf(out, "  %s\n  %-*s%s\n", left, COLUMN, "", right);
 }
 
+void help_command(const struct dog_noun *noun, const struct dog_verb *verb, char text[HELP_COMMAND_LEN])
+{
+	snprintf(text, HELP_COMMAND_LEN, "dog %s%s%s", noun->name, is_single(noun) ? "" : " ",
+	         is_single(noun) ? "" : verb->name);
+}
+
 static void verb_entry(FILE *out, const struct dog_noun *noun, const struct dog_verb *verb)
 {
 	char left[128];
@@ -63,9 +69,11 @@ void help_verbs(FILE *out, const struct dog_noun *noun)
 
 void help_verb(FILE *out, const struct dog_noun *noun, const struct dog_verb *verb)
 {
-	fprintf(out, "Usage: dog %s%s%s [options]%s%s\n\n%s\n", noun->name,
-	        is_single(noun) ? "" : " ", is_single(noun) ? "" : verb->name,
-	        *verb->args ? " " : "", verb->args, verb->help);
+	char command[HELP_COMMAND_LEN];
+
+	help_command(noun, verb, command);
+	fprintf(out, "Usage: %s [options]%s%s\n\n%s\n", command, *verb->args ? " " : "", verb->args,
+	        verb->help);
 	if (verb->options[0].name)
 		fputs("\nOptions:\n", out);
 	for (int i = 0; i < DOG_OPTIONS_MAX && verb->options[i].name; i++) {

@@ -10,5 +10,8 @@
 void help_nouns(FILE *out, const struct dog_noun *const *nouns);
 void help_verbs(FILE *out, const struct dog_noun *noun);
 void help_verb(FILE *out, const struct dog_noun *noun, const struct dog_verb *verb);
+/* As it is typed: "dog vdi list", "dog status". */
+enum { HELP_COMMAND_LEN = 64 };
+void help_command(const struct dog_noun *noun, const struct dog_verb *verb, char text[HELP_COMMAND_LEN]);
 
 #endif

@@ -55,3 +55,6 @@ check_PROGRAMS += tests/unit/dog_text_test
 TAP_TESTS += tests/unit/dog_text_test
 tests_unit_dog_text_test_SOURCES = tests/unit/dog_text_test.c client/dog/text.c client/dog/text.h
 tests_unit_dog_text_test_LDADD = $(CLIENT_LIBS) $(CMOCKA_LIBS)
+
+dist_check_SCRIPTS += tests/unit/dog_refusal_test
+TAP_TESTS += tests/unit/dog_refusal_test

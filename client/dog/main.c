@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -191,6 +192,7 @@ static int verb_option(const struct dog_verb *verb, int c)
 
 static int option_common(struct dog *dog, int c, const char *word)
 {
+	char command[HELP_COMMAND_LEN];
 	uint64_t port;
 
 	switch (c) {
@@ -223,8 +225,8 @@ static int option_common(struct dog *dog, int c, const char *word)
 	case ':':
 		return dog_usage("%s needs a value", word);
 	default:
-		return dog_usage("unknown option %s; see dog %s %s -h", word, dog->noun->name,
-		                 dog->verb->name);
+		help_command(dog->noun, dog->verb, command);
+		return dog_usage("unknown option %s; see %s -h", word, command);
 	}
 }
 
@@ -238,7 +240,10 @@ static int options_parse(struct dog *dog, int argc, char **argv)
 	options_build(dog->verb, short_options, long_options);
 	opterr = 0;
 	while ((c = getopt_long(argc, argv, short_options, long_options, NULL)) != -1) {
-		const char *word = argv[optind > 1 ? optind - 1 : 1];
+		/* In -Zr getopt is not past the word yet: an unknown letter is named alone. */
+		const char letter[] = {'-', (char)optopt, 0};
+		bool unknown = c == '?' && optopt && !strchr(short_options, optopt);
+		const char *word = unknown ? letter : argv[optind - 1];
 
 		i = verb_option(dog->verb, c);
 		if (i >= 0) {
@@ -256,14 +261,27 @@ static int verb_run(struct dog *dog, int argc, char **argv)
 {
 	int code = options_parse(dog, argc, argv);
 	int count = argc - optind;
+	char command[HELP_COMMAND_LEN];
 
 	if (code >= 0)
 		return code;
 	if (count < dog->verb->min_args || count > dog->verb->max_args) {
-		help_verb(stderr, dog->noun, dog->verb);
-		return DOG_USAGE;
+		help_command(dog->noun, dog->verb, command);
+		return dog_usage("%s takes %s; see %s -h", command,
+		                 *dog->verb->args ? dog->verb->args : "no arguments", command);
 	}
 	return dog->verb->run(dog, count, argv + optind);
+}
+
+/*
+ * A standard stream that came closed would be the next file opened, a connection to a daemon, and
+ * get the output. In its place stands what answers EBADF.
+ */
+static void streams_guard(void)
+{
+	for (int fd = 0; fd <= 2; fd++)
+		if (fcntl(fd, F_GETFD) < 0)
+			open("/dev/null", fd == 0 ? O_WRONLY : O_RDONLY);
 }
 
 int main(int argc, char **argv)
@@ -274,6 +292,7 @@ int main(int argc, char **argv)
 
 	if (code >= 0)
 		return code;
+	streams_guard();
 	signal(SIGPIPE, SIG_IGN);
 	clock_gettime(CLOCK_MONOTONIC, &begin);
 	code = verb_run(&dog, argc - skip, argv + skip);

@@ -162,8 +162,8 @@ int node_md(struct dog *dog, int argc, char **argv)
 
 	if (!plug && !unplug && strcmp(argv[0], "info") != 0)
 		return dog_usage("dog node md takes info, plug DIRS or unplug DIRS");
-	if (argc != (plug || unplug ? 2 : 1))
-		return dog_usage(argc == 1 ? "dog node md %s takes directories, with commas between"
+	if (argc != (plug || unplug ? 2 : 1) || (argc == 2 && !argv[1][strspn(argv[1], ",")]))
+		return dog_usage(plug || unplug ? "dog node md %s takes directories, with commas between"
 		                           : "dog node md %s takes no more", argv[0]);
 	code = node_view_get(dog, &view);
 	if (code)
