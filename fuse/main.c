@@ -54,12 +54,26 @@ static int serve_in_background(const struct options *o, struct fuse_args *fuse)
 	return mount_serve(o, fuse, fds[1]);
 }
 
+/* A standard stream that came closed would be the next file opened, a connection to a daemon. */
+static void streams_open(void)
+{
+	int fd;
+
+	do
+		fd = open("/dev/null", O_RDWR);
+	while (fd >= 0 && fd <= STDERR_FILENO);
+	if (fd >= 0)
+		close(fd);
+}
+
 int main(int argc, char **argv)
 {
 	struct fuse_args fuse = FUSE_ARGS_INIT(0, NULL);
 	struct options o;
-	int code = options_parse(&o, argc, argv, &fuse);
+	int code;
 
+	streams_open();
+	code = options_parse(&o, argc, argv, &fuse);
 	if (code == OPTIONS_GO_ON)
 		code = o.foreground ? mount_serve(&o, &fuse, -1) : serve_in_background(&o, &fuse);
 	fuse_opt_free_args(&fuse);

@@ -196,19 +196,21 @@ static int mount_connect(struct mount *m)
 	return 0;
 }
 
-/* libfuse says what is wrong in lines of its own: the last is the reason. */
+/* libfuse says what is wrong in lines of its own, some of them in pieces: the last is the reason. */
 static char fuse_said[512];
 
 static void fuse_log_keep(enum fuse_log_level level, const char *format, va_list ap)
 {
+	static size_t len; /* of a line that has not ended */
 	char *end;
 
 	if (level > FUSE_LOG_ERR)
 		return;
-	vsnprintf(fuse_said, sizeof(fuse_said), format, ap);
+	vsnprintf(fuse_said + len, sizeof(fuse_said) - len, format, ap);
 	end = strchr(fuse_said, '\n');
 	if (end)
 		*end = '\0';
+	len = end ? 0 : strlen(fuse_said);
 }
 
 static const char *fuse_reason(void)

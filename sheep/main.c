@@ -356,12 +356,25 @@ static int run(struct options *o, int ready)
 	return status;
 }
 
+/* A standard stream that came closed would be the next file opened, and detach() would close that. */
+static void streams_open(void)
+{
+	int fd;
+
+	do
+		fd = open("/dev/null", O_RDWR);
+	while (fd >= 0 && fd <= STDERR_FILENO);
+	if (fd >= 0)
+		close(fd);
+}
+
 int main(int argc, char **argv)
 {
 	struct options o;
 	char text[OPTIONS_TEXT_LEN];
 	int ready = -1;
 
+	streams_open();
 	switch (options_parse(argc, argv, &o, text)) {
 	case OPTIONS_DONE:
 		return 0;
