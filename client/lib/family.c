@@ -145,13 +145,6 @@ static void needed_add(void *arg, uint64_t index, uint32_t owner)
 	n->oids[n->count++] = oid_data(owner, (uint32_t)index);
 }
 
-static int oid_compare(const void *a, const void *b)
-{
-	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-
-	return x < y ? -1 : x > y;
-}
-
 static int needed_find(struct sf_cluster *cluster, const struct inode *v, size_t count,
                        struct needed *n)
 {
@@ -160,8 +153,7 @@ static int needed_find(struct sf_cluster *cluster, const struct inode *v, size_t
 	for (size_t i = 0; i < count && !err; i++)
 		if (!is_dead(&v[i]))
 			err = volume_map_scan(cluster, &v[i], 0, needed_add, n);
-	if (n->count)
-		qsort(n->oids, n->count, sizeof(n->oids[0]), oid_compare);
+	oids_sort(n->oids, n->count);
 	return err;
 }
 
@@ -176,8 +168,7 @@ static int inode_sweep(struct sf_cluster *cluster, struct inode *inode, const st
 	if (err < 0)
 		return err;
 	for (size_t i = 0; i < count; i++)
-		if (!n->count ||
-		    !bsearch(&oids[i], n->oids, n->count, sizeof(oids[0]), oid_compare))
+		if (!oids_find(n->oids, n->count, oids[i]))
 			oids[drop++] = oids[i];
 	err = objects_delete(cluster, inode->info.pool, oids, drop);
 	free(oids);

@@ -138,6 +138,8 @@ static void io_fail(struct io *io, int err, const char *why)
 		io->result = err;
 		snprintf(io->why, sizeof(io->why), "%s", why);
 	}
+	if (io->kind != IO_READ && io->volume->lock)
+		io->volume->lock->unsettled = true;
 }
 
 /* ---- Parts ---- */

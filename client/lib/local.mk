@@ -78,6 +78,8 @@ client_lib_libsheepfold_a_SOURCES = \
 	client/lib/volume_find.c \
 	client/lib/volume_list.c \
 	client/lib/volume_locate.c \
+	client/lib/volume_lock.c \
+	client/lib/volume_lock.h \
 	client/lib/volume_resize.c \
 	client/lib/volume_visit.c
 

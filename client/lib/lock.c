@@ -246,14 +246,24 @@ static void lock_stop_io(struct sf_cluster *cluster, void *arg)
 	pthread_mutex_unlock(&lock->mutex);
 }
 
+static int lock_give(struct lock *lock)
+{
+	if (!lock->unsettled)
+		return meta_remove(lock->cluster, lock->oid, lock->version);
+	lock->record.flags |= LOCK_LEFT;
+	lock_record_encode(&lock->record, lock->bytes);
+	return meta_swap(lock->cluster, lock->oid, lock->bytes, sizeof(lock->bytes), lock->version,
+	                 NULL, &lock->version);
+}
+
 /* Leaves it to nobody else's patience. Not ours any more: nothing to do. */
-static void lock_remove(struct lock *lock)
+static void lock_give_back(struct lock *lock)
 {
 	struct lock_record r;
 	uint64_t version;
 
 	for (int tries = 0; tries < 5; tries++) {
-		if (meta_remove(lock->cluster, lock->oid, lock->version) != -ESTALE)
+		if (lock_give(lock) != -ESTALE)
 			return;
 		if (meta_read(lock->cluster, lock->oid, 0, lock->bytes, sizeof(lock->bytes),
 		              &version) < 0 ||
@@ -298,7 +308,7 @@ void lock_release(struct lock *lock)
 	pthread_mutex_unlock(&lock->mutex);
 	snprintf(why, sizeof(why), "%s", sf_error());
 	lock_wait_for_guest(lock);
-	lock_remove(lock);
+	lock_give_back(lock);
 	fence_set_thread(fence);
 	error_set(0, "%s", why); /* whoever releases it may have something to say */
 	pthread_cond_destroy(&lock->cond);

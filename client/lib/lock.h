@@ -51,6 +51,8 @@ struct lock {
 	uint64_t sent_ms;          /* when the renewal under way was sent */
 	uint64_t renewed_ms;       /* when the last acknowledged one was */
 	bool cut;                  /* connections were broken since the fence passed */
+	bool seized;               /* from one who left something unsettled; known when it is taken */
+	bool unsettled;            /* a change failed: what it has left is the next one's to settle */
 	ev_timer timer;
 	struct request req;
 	uint8_t bytes[LOCK_RECORD_LEN];

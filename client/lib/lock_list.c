@@ -46,7 +46,8 @@ static void lock_answered(struct batch_slot *slot, void *arg)
 		l->err = slot->req.result;
 		memcpy(l->why, slot->req.why, sizeof(l->why));
 	} else if (slot->req.result == 0 && !(slot->req.reply_flags & MSG_F_ABSENT) &&
-	           lock_record_decode(slot->memory, &r) == 0 && r.volume[0] != '\001') {
+	           lock_record_decode(slot->memory, &r) == 0 && r.volume[0] != '\001' &&
+	           !(r.flags & LOCK_LEFT)) {
 		lock_of_record(&r, &l->v[l->count++]);
 	}
 }
@@ -92,18 +93,15 @@ int sf_lock_list(struct sf_cluster *cluster, struct sf_lock **ret, size_t *ret_c
 	return 0;
 }
 
-/* Asks the holder to stop, if nobody has yet. */
-static int lock_revoke(const struct lock_watch *w)
+static int lock_mark(const struct lock_watch *w, uint32_t flag)
 {
 	uint8_t bytes[LOCK_RECORD_LEN];
 	struct lock_record r = w->record;
 	uint64_t version;
-	int err;
 
-	r.flags |= LOCK_REVOKED;
+	r.flags |= flag;
 	lock_record_encode(&r, bytes);
-	err = meta_swap(w->cluster, w->oid, bytes, sizeof(bytes), w->version, NULL, &version);
-	return err == -ESTALE ? 0 : err;
+	return meta_swap(w->cluster, w->oid, bytes, sizeof(bytes), w->version, NULL, &version);
 }
 
 /* A holder that lives loses it at its next renewal and stops; from then on nothing changes there,
@@ -116,16 +114,18 @@ int sf_lock_break(struct sf_cluster *cluster, const char *volume)
 
 	lock_watch_init(&w, cluster, volume);
 	while ((err = lock_watch_look(&w)) == 0) {
-		if (!w.version && !holder)
+		bool left = !w.version || (w.readable && (w.record.flags & LOCK_LEFT));
+
+		if (left && !holder)
 			return error_set(-ENOENT, "it is not locked");
-		if (!w.version || (holder && w.readable && w.record.holder != holder))
+		if (left || (holder && w.readable && w.record.holder != holder))
 			return 0; /* let go; maybe another has it by now */
 		if (w.readable)
 			holder = w.record.holder;
 		if (w.dead || w.expired)
-			err = meta_remove(cluster, w.oid, w.version);
+			err = w.readable ? lock_mark(&w, LOCK_LEFT) : meta_remove(cluster, w.oid, w.version);
 		else if (w.readable && !(w.record.flags & LOCK_REVOKED))
-			err = lock_revoke(&w);
+			err = lock_mark(&w, LOCK_REVOKED);
 		if (err == 0 && (w.dead || w.expired))
 			return 0;
 		if (err < 0 && err != -ESTALE)

@@ -131,6 +131,8 @@ bool lock_record_is_dead(const struct lock_record *r)
 {
 	uint64_t started;
 
+	if (r->flags & LOCK_LEFT)
+		return true;
 	if (!r->machine || !r->started || r->machine != machine_id())
 		return false;
 	started = process_started(r->pid);

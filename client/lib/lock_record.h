@@ -31,6 +31,7 @@
 enum {
 	LOCK_RECORD_LEN = 1024,
 	LOCK_REVOKED = 1 << 0, /* an operator wants it back: the holder stops */
+	LOCK_LEFT = 1 << 1,    /* nobody has it; whoever takes it next settles what the last one left */
 };
 
 /* Somebody who has to change the volume below a writer that goes on living (lock_visit.h). */
@@ -58,7 +59,8 @@ int lock_record_decode(const uint8_t bytes[LOCK_RECORD_LEN], struct lock_record 
 
 /* Fills in this process. */
 void lock_record_sign(struct lock_record *r);
-/* The holder was a process of this machine, and is gone: nobody has to wait for its lease. */
+/* The holder has let go of it, or was a process of this machine that is gone: nobody has to wait for
+ * its lease. */
 bool lock_record_is_dead(const struct lock_record *r);
 
 #endif

@@ -106,14 +106,17 @@ static int lock_contend(struct lock *lock, struct lock_watch *w)
 	int err;
 
 	while ((err = lock_watch_look(w)) == 0) {
-		if (w->readable && w->record.holder == lock->record.holder)
-			err = lock_seize(lock, w->version); /* an earlier try had arrived after all */
-		else if (!w->version || w->dead || w->expired)
+		bool ours = w->readable && w->record.holder == lock->record.holder;
+
+		/* Ours: an earlier try had arrived after all. */
+		if (ours || !w->version || w->dead || w->expired) {
+			lock->seized |= w->version && !ours;
 			err = lock_seize(lock, w->version);
-		else if (w->moved)
+		} else if (w->moved) {
 			return lock_refuse(&w->record);
-		else
+		} else {
 			err = -EAGAIN;
+		}
 		if (err == 0 || (err != -EAGAIN && err != -ESTALE))
 			return err;
 		if (err == -EAGAIN)

@@ -9,6 +9,7 @@
 #include "client/lib/error.h"
 #include "client/lib/lock_watch.h"
 #include "client/lib/meta_object.h"
+#include "client/lib/volume_lock.h"
 #include "lib/base/mem.h"
 
 /* ---- The holder, on the I/O thread ---- */
@@ -191,7 +192,7 @@ int lock_scope_begin(struct sf_cluster *cluster, const char *name, const char *p
 		 * finds the lock expired. */
 		err = visit ? guest_begin(cluster, name, &ret->guest) : -EAGAIN;
 		if (err == -EAGAIN)
-			err = lock_take(cluster, name, purpose, &ret->lock);
+			err = volume_lock(cluster, name, purpose, &ret->lock);
 		if (err == -EBUSY && visit)
 			err = guest_begin(cluster, name, &ret->guest);
 	} while (err == -EAGAIN);

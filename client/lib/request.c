@@ -93,8 +93,7 @@ static void request_start(struct task *task)
 	struct sf_cluster *c = req->cluster;
 
 	c->active++;
-	req->submitted_ms = cluster_now_ms();
-	req->deadline_ms = req->submitted_ms + (req->timeout_ms ? req->timeout_ms : c->timeout_ms);
+	req->deadline_ms = cluster_now_ms() + (req->timeout_ms ? req->timeout_ms : c->timeout_ms);
 	req->bytes = req->tx_len + (req->rx ? req->length : 0);
 	if (request_changes(req))
 		req->seq = ++c->next_seq;
@@ -351,8 +350,18 @@ static void request_keep_reply(struct request *req, struct msg *reply)
 	reply->blob = NULL;
 }
 
+/* What a disk that fails just now makes of it; unless it stays so. */
+static bool request_outlasts(struct request *req, uint32_t limit_ms)
+{
+	uint64_t now = cluster_now_ms();
+
+	if (!req->failing_ms)
+		req->failing_ms = now;
+	return req->route == ROUTE_PRIMARY && now < req->failing_ms + limit_ms;
+}
+
 /* Whether the same request may be answered otherwise a little later. */
-static bool request_retries_result(const struct request *req, uint32_t result)
+static bool request_retries_result(struct request *req, uint32_t result)
 {
 	switch (result) {
 	case RES_STALE:
@@ -361,10 +370,9 @@ static bool request_retries_result(const struct request *req, uint32_t result)
 	case RES_BASE:
 		return req->route != ROUTE_NODE;
 	case RES_IO:
+		return request_outlasts(req, FAILED_DISK_MS);
 	case RES_LOST:
-		/* Of a disk that fails just now; unless it stays so. */
-		return req->route == ROUTE_PRIMARY &&
-		       cluster_now_ms() < req->submitted_ms + (result == RES_IO ? FAILED_DISK_MS : LOST_MS);
+		return request_outlasts(req, LOST_MS);
 	case RES_NOT_FORMATTED:
 		/* A daemon that starts has no map for a moment. */
 		return req->route == ROUTE_PRIMARY;

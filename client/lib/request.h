@@ -83,7 +83,7 @@ struct request {
 	uint64_t id;    /* of this try */
 	uint64_t seq;   /* of all tries; 0: changes nothing */
 	uint64_t bytes; /* held of the bound on bytes under way */
-	uint64_t submitted_ms, deadline_ms, dispatched_ms, patience_ms, not_before_ms;
+	uint64_t failing_ms, deadline_ms, dispatched_ms, patience_ms, not_before_ms;
 	uint32_t retries, resends;
 	uint32_t any_next; /* which daemon, counted from the one that answered last */
 	uint32_t any_lost;

@@ -12,6 +12,7 @@
 #include "client/lib/lock.h"
 #include "client/lib/lock_visit.h"
 #include "client/lib/volume_dir.h"
+#include "client/lib/volume_lock.h"
 #include "lib/base/mem.h"
 
 int volume_open_inode(struct sf_cluster *cluster, const struct inode *inode, struct sf_volume **ret)
@@ -67,7 +68,7 @@ int sf_volume_open_write(struct sf_cluster *cluster, const char *name, const cha
                          struct sf_volume **ret)
 {
 	struct lock *lock;
-	int err = lock_take(cluster, name, purpose, &lock);
+	int err = volume_lock(cluster, name, purpose, &lock);
 
 	if (err < 0)
 		return err;

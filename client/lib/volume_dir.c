@@ -232,6 +232,24 @@ int objects_list(struct sf_cluster *cluster, uint32_t pool, uint64_t first, uint
 	return 0;
 }
 
+static int oid_compare(const void *a, const void *b)
+{
+	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+void oids_sort(uint64_t *oids, size_t count)
+{
+	if (count)
+		qsort(oids, count, sizeof(oids[0]), oid_compare);
+}
+
+const uint64_t *oids_find(const uint64_t *oids, size_t count, uint64_t oid)
+{
+	return count ? bsearch(&oid, oids, count, sizeof(oid), oid_compare) : NULL;
+}
+
 /* ---- Scanning a map ---- */
 
 void map_bytes_scan(const struct inode *inode, uint64_t pos, const uint8_t *bytes, uint64_t len,

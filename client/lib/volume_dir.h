@@ -60,6 +60,10 @@ int inode_is_valid(struct sf_cluster *cluster, const struct inode *inode, bool *
 int objects_list(struct sf_cluster *cluster, uint32_t pool, uint64_t first, uint64_t last,
                  uint64_t **ret, uint32_t **ret_sizes, size_t *ret_count);
 
+void oids_sort(uint64_t *oids, size_t count);
+/* In a sorted row; NULL: not there. */
+const uint64_t *oids_find(const uint64_t *oids, size_t count, uint64_t oid);
+
 /* Where there is something of the inode, unsorted: of a huge volume's map few parts are there.
  * malloc'ed. */
 struct map_extent {

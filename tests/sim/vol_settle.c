@@ -151,29 +151,13 @@ static void state_tell(struct world *w, const char *what, const struct vol_state
 
 /* ---- Unsure names ---- */
 
-/* A write that was cut off may be in an object that the map does not show: it is read, but is no part of the volume
- * for those who go by the map alone. Whoever recovers from the loss of the writer writes it again. */
-static int objects_adopt(struct vol_process *p, struct vol_image *v, const char *name)
+/* Whoever takes the lock puts into the map what a cut-off write made, but for want of room. */
+static bool all_is_shown(const struct vol_image *v)
 {
-	int err = 0;
-
-	for (uint32_t i = 0; i < v->blocks && !err; i++) {
-		struct sf_volume *volume;
-		int closed;
-
-		if (!v->stamp[i] || v->owner[i / VOL_OBJECT_BLOCKS])
-			continue;
-		err = sf_volume_open_write(p->cluster, name, "simulation", &volume);
-		if (err < 0)
-			break;
-		vol_fill(p->bytes, v->stamp[i]);
-		err = sf_write(volume, p->bytes, VOL_BLOCK, (uint64_t)i * VOL_BLOCK);
-		closed = sf_volume_close(volume);
-		err = err ? err : closed;
-		if (!err)
-			v->owner[i / VOL_OBJECT_BLOCKS] = v->id;
-	}
-	return err;
+	for (uint32_t i = 0; i < v->blocks; i++)
+		if (v->stamp[i] && !v->owner[i / VOL_OBJECT_BLOCKS])
+			return false;
+	return true;
 }
 
 static int found_adopt(struct vol_process *p, struct vol_name *n, const struct vol_state *found)
@@ -188,7 +172,7 @@ static int found_adopt(struct vol_process *p, struct vol_name *n, const struct v
 		return 0;
 	}
 	if (n->last.mixes && state_mixes(n, found))
-		return objects_adopt(p, &n->now.work, n->name);
+		return all_is_shown(&n->now.work) ? 0 : -ENOSPC;
 	vol_op_text(&n->last, text, sizeof(text));
 	state_tell(w, "before", &n->now);
 	state_tell(w, "after", &n->last.after);
