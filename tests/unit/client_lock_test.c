@@ -219,7 +219,39 @@ static void an_operator_takes_a_lock_back(void **state)
 	sf_volume_close(w);
 	put_record(t, &r);
 	assert_int_equal(sf_lock_break(t->b, "test"), 0);
+	assert_int_equal(sf_lock_break(t->b, "test"), -ENOENT);
+	assert_int_equal(sf_volume_open_write(t->a, "test", "z", &v), 0);
+	sf_volume_close(v);
 	assert_false(fake_has(&t->fake, POOL_META, oid()));
+}
+
+/* It is read: it must not be gone after a snapshot. */
+static void what_a_dead_writer_left_unlisted_is_put_into_the_map(void **state)
+{
+	struct fixture *t = *state;
+	uint64_t stray = oid_data(volume_id_of_name("test"), 0);
+	struct sf_map_entry *entries;
+	struct lock_record r = {0};
+	struct sf_volume *v;
+	size_t count;
+	char back = 0;
+
+	fake_put(&t->fake, POOL_DATA, stray, 0, "x", 1);
+	put_record(t, &r);
+	assert_int_equal(sf_volume_map(t->a, "test", NULL, &entries, &count), 0);
+	assert_int_equal(count, 0);
+	free(entries);
+	assert_int_equal(sf_volume_open_write(t->a, "test", "y", &v), 0);
+	sf_volume_close(v);
+	assert_int_equal(sf_volume_map(t->a, "test", NULL, &entries, &count), 0);
+	assert_int_equal(count, 1);
+	assert_int_equal(entries[0].index, 0);
+	free(entries);
+	assert_int_equal(sf_snapshot_create(t->a, "test", "s"), 0);
+	assert_int_equal(sf_volume_open(t->a, "test", &v), 0);
+	assert_int_equal(sf_read(v, &back, 1, 0), 0);
+	assert_int_equal(back, 'x');
+	sf_volume_close(v);
 }
 
 struct outcome {
@@ -400,6 +432,7 @@ int main(void)
 		CASE(a_dead_writers_lock_expires_after_a_lease),
 		CASE(the_lock_of_a_dead_process_of_this_machine_is_free),
 		CASE(a_writer_that_lost_its_lock_writes_no_more),
+		CASE(what_a_dead_writer_left_unlisted_is_put_into_the_map),
 		CASE(an_operator_takes_a_lock_back),
 		CASE(changes_wait_while_the_lock_cannot_be_renewed),
 		CASE(a_damaged_lock_is_one_of_a_dead_writer),
