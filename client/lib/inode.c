@@ -111,6 +111,9 @@ const char *volume_name_fault(const char *name)
 		return "a volume's name may not be empty";
 	if (len > SF_NAME_MAX)
 		return "a volume's name has at most 255 bytes";
+	for (size_t i = 0; i < len; i++)
+		if ((unsigned char)name[i] < ' ' || name[i] == 0x7f)
+			return "a volume's name may not contain control characters, such as a line feed";
 	return "";
 }
 
