@@ -256,7 +256,6 @@ void cs_decide_proposed(struct cs_logic *l, const struct cs_msg *m)
 		refused(l, m);
 		return;
 	}
-	l->recovering = false;
 	pending_drop(l);
 	l->pending = (struct cs_pending){.on = true,
 	                                 .nonce = m->nonce,
@@ -274,6 +273,7 @@ static void win(struct cs_logic *l)
 
 	memset(&l->pending, 0, sizeof(l->pending));
 	pending_drop(l);
+	l->recovering = false;
 	l->decided = won.seq;
 	if (l->committed + 1 == won.seq) {
 		err = map_decode(won.data, won.len, &map);

@@ -142,7 +142,7 @@ void cs_live_beat(struct cs_logic *l, struct cs_peer *p, const struct cs_msg *m)
 		if (m->echoes[i].node == us.node && m->echoes[i].pid == us.pid)
 			p->heard = MAX(p->heard, m->echoes[i].beat);
 	beat = proven_beat(l);
-	if (!beat || l->beat - beat >= CS_BEATS_KEPT || !cs_caught_up(l) || !l->quorate)
+	if (!beat || l->beat - beat >= CS_BEATS_KEPT || !cs_caught_up(l) || l->recovering || !l->quorate)
 		return;
 	if (l->live_due)
 		cs_live_deliver(l);

@@ -50,7 +50,7 @@ struct cs_logic {
 	uint32_t decided;   /* as far as is known in this view */
 	uint64_t reg, cluster;
 	uint32_t epoch;     /* of our last map */
-	bool recovering;    /* what was accepted before is to be decided first: */
+	bool recovering;    /* what was accepted before is to win first: */
 	uint64_t recover_nonce;
 	struct cs_pending {
 		bool on;
