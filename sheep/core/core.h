@@ -95,6 +95,7 @@ struct op {
 	struct check_counts check;
 	uint32_t suspect; /* check: the slot whose shard is left out now */
 	uint64_t suspects; /* check: slots that the others do without and agree */
+	struct list_work *list; /* list.c's own */
 };
 
 /* What an operation reads: per shard a range and where it comes from; then the bytes (read.c). */
@@ -431,6 +432,7 @@ void code_free(struct code_job *c);
 /* write.c, list.c, check.c, recovery.c */
 void write_run(struct node *node, struct op *op);
 void write_free(struct write *w);
+void list_free(struct list_work *w);
 void list_run(struct node *node, struct op *op);
 void stat_run(struct node *node, struct op *op);
 void check_run(struct node *node, struct op *op);

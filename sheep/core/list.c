@@ -8,6 +8,21 @@
 #include "lib/base/mem.h"
 #include "sheep/core/core.h"
 
+struct list_work {
+	struct shard_entry *own;    /* of our slot's disk */
+	struct shard_entry *lacked; /* what the slot lacked when the disk was asked first */
+	uint32_t own_count, lacked_count;
+};
+
+void list_free(struct list_work *w)
+{
+	if (!w)
+		return;
+	free(w->own);
+	free(w->lacked);
+	free(w);
+}
+
 static int entry_compare(const void *a, const void *b)
 {
 	const struct shard_entry *x = a, *y = b;
@@ -34,7 +49,7 @@ static uint32_t take_own(struct pg *pg, const struct msg *page, struct shard_ent
 }
 
 static uint32_t take_missing(struct pg *pg, uint64_t after, bool from_start, uint64_t last,
-                             struct shard_entry *out, uint32_t room)
+                             struct shard_entry *out)
 {
 	uint32_t cursor = 0, count = 0;
 
@@ -42,46 +57,104 @@ static uint32_t take_missing(struct pg *pg, uint64_t after, bool from_start, uin
 		const struct missing *m = container_of(h, struct missing, by_oid);
 		if (m->tombstone || m->oid > last || (!from_start && m->oid <= after))
 			continue;
-		if (count < room)
-			out[count++] = (struct shard_entry){
-				.oid = m->oid, .version = m->version, .size = m->size};
+		out[count++] = (struct shard_entry){
+			.oid = m->oid, .version = m->version, .size = m->size};
 	}
 	return count;
 }
 
-static void list_answer(struct node *node, struct call *call, struct msg *page)
+/* What recovery has brought back since: neither the disk's page nor `missing` shows it. */
+static uint32_t take_regained(struct pg *pg, const struct op *op, uint64_t last, struct shard_entry *out)
 {
-	struct op *op = call->ctx;
-	struct pg *pg = op->pg;
-	struct msg *reply = msg_create_reply(op->req, page->result == RES_OK ? RES_OK : RES_IO);
-	bool more = page->flags & MSG_F_MORE;
-	uint64_t last =
-		more && page->entry_count ? page->entries[page->entry_count - 1].oid : UINT64_MAX;
-	uint32_t room = page->entry_count + pg->missing.count;
+	const struct list_work *w = op->list;
+	uint32_t count = 0;
 
-	reply->entries = xcalloc(room + 1, sizeof(*reply->entries));
-	uint32_t count = take_own(pg, page, reply->entries);
-	count += take_missing(pg, op->req->oid, op->req->flags & MSG_F_FIRST, last,
-	                      reply->entries + count, room - count);
-	qsort(reply->entries, count, sizeof(*reply->entries), entry_compare);
+	for (uint32_t i = 0; i < w->lacked_count; i++)
+		if (w->lacked[i].oid <= last && !missing_find(pg, w->lacked[i].oid))
+			out[count++] = w->lacked[i];
+	return count;
+}
+
+/* Sorted, each once. */
+static uint32_t entries_sort(struct shard_entry *v, uint32_t count)
+{
+	uint32_t kept = 0;
+
+	qsort(v, count, sizeof(*v), entry_compare);
+	for (uint32_t i = 0; i < count; i++)
+		if (!kept || v[kept - 1].oid != v[i].oid)
+			v[kept++] = v[i];
+	return kept;
+}
+
+static void list_reply(struct node *node, struct op *op, uint64_t last, bool more)
+{
+	struct pg *pg = op->pg;
+	struct list_work *w = op->list;
+	struct msg *reply = msg_create_reply(op->req, RES_OK);
+	uint32_t count = w->own_count;
+	struct shard_entry *v =
+		xrealloc(w->own, (count + pg->missing.count + w->lacked_count + 1) * sizeof(*v));
+
+	w->own = NULL;
+	count += take_missing(pg, op->req->oid, op->req->flags & MSG_F_FIRST, last, v + count);
+	count += take_regained(pg, op, last, v + count);
+	count = entries_sort(v, count);
+	reply->entries = v;
 	reply->entry_count = MIN(count, (uint32_t)MSG_MAX_ENTRIES);
 	if (count > reply->entry_count)
 		more = true;
 	if (more)
 		reply->flags = MSG_F_MORE;
 	/* The next page starts behind what this one covers, even if all of it was filtered out. */
-	reply->oid = count > reply->entry_count ? reply->entries[reply->entry_count - 1].oid : last;
+	reply->oid = count > reply->entry_count ? v[reply->entry_count - 1].oid : last;
 	op_finish_reply(node, op, reply);
+}
+
+static void list_ask(struct node *node, struct op *op, uint64_t oid, uint32_t shard, uint32_t flags);
+
+static void list_answer(struct node *node, struct call *call, struct msg *page)
+{
+	struct op *op = call->ctx;
+	struct list_work *w = op->list;
+	const struct shard_entry *end =
+		page->entry_count ? &page->entries[page->entry_count - 1] : NULL;
+
+	if (page->result != RES_OK) {
+		op_finish(node, op, RES_IO);
+		return;
+	}
+	w->own = xrealloc(w->own, (w->own_count + page->entry_count + 1) * sizeof(*w->own));
+	w->own_count += take_own(op->pg, page, w->own + w->own_count);
+	if (!(page->flags & MSG_F_MORE) || !end)
+		list_reply(node, op, UINT64_MAX, page->flags & MSG_F_MORE);
+	else if (end->shard >= op->pg->own)
+		list_reply(node, op, end->oid, true);
+	else /* the disk holds several shards of the last object, and ours may come yet */
+		list_ask(node, op, end->oid, end->shard, 0);
+}
+
+static void list_ask(struct node *node, struct op *op, uint64_t oid, uint32_t shard, uint32_t flags)
+{
+	struct pg *pg = op->pg;
+	struct msg *m = pg_msg(node, pg, MSG_PG_LIST);
+
+	m->oid = oid;
+	m->shard = shard;
+	m->flags = flags;
+	m->length = op->req->length ? MIN(op->req->length, (uint64_t)LIST_PAGE) : LIST_PAGE;
+	op_call(node, op, pg->slot_node[pg->own], pg->slot_disk[pg->own], m, list_answer, 0);
 }
 
 void list_run(struct node *node, struct op *op)
 {
 	struct pg *pg = op->pg;
-	struct msg *m = pg_msg(node, pg, MSG_PG_LIST);
+	uint32_t first = op->req->flags & MSG_F_FIRST;
+	struct list_work *w = xcalloc(1, sizeof(*w));
 
-	m->oid = op->req->oid;
-	m->shard = SHARD_NONE; /* behind every shard of the cursor's object */
-	m->flags = op->req->flags & MSG_F_FIRST;
-	m->length = op->req->length ? MIN(op->req->length, (uint64_t)LIST_PAGE) : LIST_PAGE;
-	op_call(node, op, pg->slot_node[pg->own], pg->slot_disk[pg->own], m, list_answer, 0);
+	list_free(op->list);
+	op->list = w;
+	w->lacked = xcalloc(pg->missing.count + 1, sizeof(*w->lacked));
+	w->lacked_count = take_missing(pg, op->req->oid, first, UINT64_MAX, w->lacked);
+	list_ask(node, op, op->req->oid, SHARD_NONE, first); /* behind every shard of the cursor's object */
 }

@@ -78,6 +78,8 @@ static void op_drop_work(struct op *op)
 		op->code->op = NULL; /* frees itself when it comes back */
 		op->code = NULL;
 	}
+	list_free(op->list);
+	op->list = NULL;
 	list_remove(&op->by_version);
 }
 
