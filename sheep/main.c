@@ -4,11 +4,13 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/prctl.h>
 #include <sys/random.h>
 #include <sys/resource.h>
 #include <syslog.h>
@@ -27,7 +29,7 @@
 #define PACKAGE_VERSION "unbuilt"
 #endif
 
-enum { PATH_LEN = 4096, TEXT_LEN = DAEMON_TEXT_LEN };
+enum { PATH_LEN = 4096, TEXT_LEN = DAEMON_TEXT_LEN, PATIENCE_MS = 12000 };
 
 /* ---- The log: one write(2) a line, so that disk threads may log too ---- */
 
@@ -168,8 +170,8 @@ static int node_id_get(const char *meta, uint64_t *ret, char text[TEXT_LEN])
 
 /* ---- Going to the background ---- */
 
-/* The parent stays until the child says "ready" (an empty line) or what went wrong. Returns the
- * pipe's end, -1 on failure. */
+/* The parent stays until the child says "ready" (an empty line) or what went wrong; if it is ended
+ * before that, so is the child. Returns the pipe's end, -1 on failure. */
 static int background(void)
 {
 	int pipes[2];
@@ -183,11 +185,15 @@ static int background(void)
 	if (pid < 0)
 		return -1;
 	if (pid == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGTERM);
 		setsid();
 		close(pipes[0]);
 		return pipes[1];
 	}
 	close(pipes[1]);
+	struct pollfd answer = {.fd = pipes[0], .events = POLLIN};
+	if (poll(&answer, 1, PATIENCE_MS) == 0)
+		fprintf(stderr, "sheep: still starting; its log says what it waits for\n");
 	while (got < sizeof(line) - 1 &&
 	       (n = read(pipes[0], line + got, sizeof(line) - 1 - got)) > 0)
 		got += n;
@@ -210,6 +216,7 @@ static void detach(int ready)
 		if (null > STDERR_FILENO)
 			close(null);
 	}
+	prctl(PR_SET_PDEATHSIG, 0);
 	if (write(ready, "\n", 1) < 0)
 		_exit(1);
 	close(ready);
