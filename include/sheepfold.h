@@ -252,6 +252,9 @@ struct sf_orphan {
 	uint64_t oid;
 };
 int sf_orphans_get(struct sf_cluster *cluster, struct sf_orphan **ret, size_t *ret_count);
+/* Brings to an end what was cut off in making or deleting volumes, but for names that somebody works
+ * on. */
+int sf_leftovers_clear(struct sf_cluster *cluster, size_t *ret_cleared);
 
 /* Where one object of a volume lives. */
 struct sf_shard_location {

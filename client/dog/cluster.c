@@ -312,6 +312,19 @@ static int orphans_tell(struct dog *dog)
 	return count ? DOG_FAILED : DOG_OK;
 }
 
+static int leftovers_clear(struct dog *dog)
+{
+	size_t cleared;
+	int err = sf_leftovers_clear(dog->cluster, &cleared);
+
+	if (err < 0)
+		return dog_fail(err, "clear away what was cut off");
+	if (cleared)
+		fprintf(stderr, "%zu operations on volumes had been cut off; what they left is cleared away\n",
+		        cleared);
+	return DOG_OK;
+}
+
 static int cluster_check(struct dog *dog, int argc, char **argv)
 {
 	struct sf_volume_info *list;
@@ -330,6 +343,8 @@ static int cluster_check(struct dog *dog, int argc, char **argv)
 		worst = code ? code : worst;
 	}
 	free(list);
+	code = leftovers_clear(dog);
+	worst = code ? code : worst;
 	code = orphans_tell(dog);
 	worst = code ? code : worst;
 	if (results && json_print(results))

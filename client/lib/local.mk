@@ -32,6 +32,7 @@ client_lib_libsheepfold_a_SOURCES = \
 	client/lib/fence.h \
 	client/lib/io.c \
 	client/lib/le.h \
+	client/lib/leftovers.c \
 	client/lib/lock.c \
 	client/lib/lock.h \
 	client/lib/lock_list.c \
