@@ -9,8 +9,7 @@
 /* Seen without a lock: somebody may be at work on it, or it may be valid all the same. */
 static bool seems_left(const struct inode *inode)
 {
-	return (inode->flags & (INODE_DELETING | INODE_PENDING)) &&
-	       !(inode->flags & (INODE_DELETED | INODE_CONVERT));
+	return (inode->flags & (INODE_DELETING | INODE_PENDING)) && !(inode->flags & INODE_DELETED);
 }
 
 static int name_clear(struct sf_cluster *cluster, struct inode *inode, size_t *cleared)

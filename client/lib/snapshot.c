@@ -33,20 +33,33 @@ int snapshot_tag_check(const char *tag)
 	return 0;
 }
 
+/* Whoever converts a volume, or begins to, clears away what an earlier try left; unless the volume is
+ * gone. */
+static int conversion_is_over(struct sf_cluster *cluster, const char *name, bool *ret)
+{
+	struct inode inode;
+	int err = volume_find_alive(cluster, name, &inode);
+
+	*ret = err == -ENOENT;
+	return err == -ENOENT ? 0 : err;
+}
+
 /* What was cut off. With the name's lock. */
 static int pending_clear(struct sf_cluster *cluster, struct inode *v, size_t count)
 {
 	int err = 0;
 
 	for (size_t i = 0; i < count && !err; i++) {
-		bool valid, there;
+		bool valid, there, over = true;
 
 		err = inode_refresh(cluster, &v[i], &there);
 		if (err || !there)
 			continue;
 		err = inode_is_valid(cluster, &v[i], &valid);
 		if (!err && !valid && (v[i].flags & INODE_CONVERT))
-			continue; /* whoever converts, or begins to, clears it away */
+			err = conversion_is_over(cluster, v[i].info.name, &over);
+		if (!over)
+			continue;
 		if (!err && valid && (v[i].flags & INODE_PENDING)) {
 			v[i].flags &= ~(uint32_t)INODE_PENDING; /* it was to be said, too */
 			err = inode_write(cluster, &v[i]);

@@ -284,17 +284,12 @@ static int volume_delete(struct sf_cluster *cluster, const char *name)
 {
 	struct inode inode;
 	uint32_t number;
-	bool there;
-	int found = volume_find(cluster, name, &inode), err;
+	int found = volume_find(cluster, name, &inode), err = found;
 
-	if (found < 0 && found != -ENOENT)
-		return found;
-	err = volume_name_prepare(cluster, name, NULL, &number);
-	if (err < 0)
-		return err;
-	err = found ? 0 : inode_refresh(cluster, &inode, &there);
-	if (!err && !found && there)
+	if (!found)
 		err = volume_delete_finish(cluster, &inode);
+	if (!err || err == -ENOENT)
+		err = volume_name_prepare(cluster, name, NULL, &number);
 	if (!err)
 		err = chain_end_trim(cluster, volume_id_of_name(name));
 	if (!err && found)
