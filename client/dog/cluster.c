@@ -320,8 +320,8 @@ static int leftovers_clear(struct dog *dog)
 	if (err < 0)
 		return dog_fail(err, "clear away what was cut off");
 	if (cleared)
-		fprintf(stderr, "%zu operations on volumes had been cut off; what they left is cleared away\n",
-		        cleared);
+		fprintf(stderr, "what %zu interrupted command%s left is cleared away\n", cleared,
+		        cleared == 1 ? "" : "s");
 	return DOG_OK;
 }
 
