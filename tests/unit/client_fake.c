@@ -127,10 +127,10 @@ static bool is_primary(struct fake *f, uint32_t node, const struct msg *m, uint3
 
 static bool was_applied(struct fake *f, const struct msg *m)
 {
-	for (uint32_t i = 0; i < f->applied_count; i++)
+	for (uint32_t i = 0; i < f->applied_count && i < FAKE_REMEMBERED; i++)
 		if (f->applied[i].client == m->req.client && f->applied[i].seq == m->req.seq)
 			return true;
-	f->applied[f->applied_count++ % 4096] = m->req;
+	f->applied[f->applied_count++ % FAKE_REMEMBERED] = m->req;
 	return false;
 }
 

@@ -14,7 +14,7 @@
  * whole objects that all nodes share, a real map. A daemon serves what it is primary of and refuses
  * the rest as a real one does. Faults are ordered by setting a counter; each fault uses one up.
  */
-enum { FAKE_NODES = 4, FAKE_CONNS = 64 };
+enum { FAKE_NODES = 4, FAKE_CONNS = 64, FAKE_REMEMBERED = 4096 };
 
 struct fake_object {
 	struct fake_object *next;
@@ -47,7 +47,7 @@ struct fake {
 	struct fake_node nodes[FAKE_NODES];
 	struct fake_conn conns[FAKE_CONNS];
 	struct fake_object *objects;
-	struct req_id applied[4096];
+	struct req_id applied[FAKE_REMEMBERED]; /* the last ones */
 	uint32_t applied_count;
 	uint64_t versions; /* given out so far */
 	/* Seen. */
