@@ -147,6 +147,28 @@ static int convert_pass(struct convert *c, uint32_t number, size_t *ret_count)
 	return err;
 }
 
+/* One write makes it the volume. With the lock of the name: the header is not changed behind that, when a
+ * snapshot may have been taken. */
+static int convert_end(struct convert *c, struct inode *old)
+{
+	int err;
+
+	c->next.predecessor = old->info.id;
+	c->next.flags |= INODE_PENDING;
+	err = inode_write(c->cluster, &c->next);
+	if (err)
+		return err;
+	old->flags |= INODE_DELETING;
+	old->successor = c->next.info.id;
+	err = inode_write(c->cluster, old);
+	if (!err) {
+		c->next.flags &= ~(uint32_t)(INODE_PENDING | INODE_CONVERT);
+		err = inode_write(c->cluster, &c->next);
+	}
+	/* It may be the volume by now: no second try. */
+	return err == -ENOLCK ? error_set(-EIO, "the volume's lock was lost at the last step") : err;
+}
+
 /* Of the same size, or it was resized meanwhile; then it begins again. */
 static int convert_last(struct convert *c)
 {
@@ -165,22 +187,10 @@ static int convert_last(struct convert *c)
 	 * from here on it is enough to have that. */
 	if (!err)
 		err = lock_check(c->lock);
-	if (!err) {
-		c->next.predecessor = old.info.id;
-		c->next.flags |= INODE_PENDING;
-		err = inode_write(c->cluster, &c->next);
-	}
-	if (!err) {
-		old.flags |= INODE_DELETING;
-		old.successor = c->next.info.id;
-		err = inode_write(c->cluster, &old);
-	}
+	if (!err)
+		err = convert_end(c, &old);
 	lock_scope_end(&scope);
-	if (err)
-		return err;
 	/* A writer goes on already. */
-	c->next.flags &= ~(uint32_t)(INODE_PENDING | INODE_CONVERT);
-	err = inode_write(c->cluster, &c->next);
 	return err ? err : volume_delete_finish(c->cluster, &old);
 }
 
