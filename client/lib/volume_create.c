@@ -206,11 +206,13 @@ int sf_volume_create(struct sf_cluster *cluster, const char *name,
 	uint32_t number;
 	int err = options_check(name, options);
 
+	/* Its zeros are not to come over what another has written meanwhile. */
 	if (!err)
-		err = volume_create(cluster, name, options, false);
+		err = options->preallocate ? -EINPROGRESS
+		                           : volume_create(cluster, name, options, false);
 	if (err != -EINPROGRESS)
 		return err;
-	/* Somebody is making or deleting one, or was cut off. */
+	/* Or somebody is making or deleting one, or was cut off. */
 	err = lock_scope_begin(cluster, name, "create", false, &scope);
 	if (!err)
 		err = volume_name_prepare(cluster, name, NULL, &number);
