@@ -32,6 +32,7 @@ enum {
 	LOCK_RECORD_LEN = 1024,
 	LOCK_REVOKED = 1 << 0, /* an operator wants it back: the holder stops */
 	LOCK_LEFT = 1 << 1,    /* nobody has it; whoever takes it next settles what the last one left */
+	LOCK_UNSETTLED = 1 << 2, /* its holder met an error; so does a guest */
 };
 
 /* Somebody who has to change the volume below a writer that goes on living (lock_visit.h). */

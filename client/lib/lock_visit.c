@@ -65,6 +65,7 @@ void lock_visit_tick(struct lock *lock, uint64_t now_ms)
 		lock->expelling = lock->asking;
 	} else if (lock->granting && lock->record.visit == VISIT_ASKED) {
 		lock->record.visit = VISIT_GRANTED;
+		lock->record.flags |= lock->unsettled ? LOCK_UNSETTLED : 0;
 		lock_renew(lock);
 	}
 }
@@ -196,8 +197,13 @@ int lock_scope_begin(struct sf_cluster *cluster, const char *name, const char *p
 		if (err == -EBUSY && visit)
 			err = guest_begin(cluster, name, &ret->guest);
 	} while (err == -EAGAIN);
-	if (err == 0)
-		fence_set_thread(ret->lock ? &ret->lock->fence : &ret->guest->fence);
+	if (err < 0)
+		return err;
+	fence_set_thread(ret->lock ? &ret->lock->fence : &ret->guest->fence);
+	if (ret->guest && (ret->guest->watch.record.flags & LOCK_UNSETTLED))
+		err = volume_lock_settle(cluster, name);
+	if (err < 0)
+		lock_scope_end(ret);
 	return err;
 }
 

@@ -70,7 +70,7 @@ static int objects_adopt(struct sf_cluster *cluster, const struct inode *inode)
 	return err;
 }
 
-static int volume_settle(struct sf_cluster *cluster, const char *name)
+int volume_lock_settle(struct sf_cluster *cluster, const char *name)
 {
 	struct inode inode;
 	int err = volume_find_alive(cluster, name, &inode);
@@ -86,7 +86,7 @@ int volume_lock(struct sf_cluster *cluster, const char *name, const char *purpos
 	if (err < 0 || !(*ret)->seized)
 		return err;
 	fence_set_thread(&(*ret)->fence);
-	err = volume_settle(cluster, name);
+	err = volume_lock_settle(cluster, name);
 	fence_set_thread(outer);
 	(*ret)->unsettled = err < 0;
 	if (err == -ENOSPC) /* or nothing could be deleted */

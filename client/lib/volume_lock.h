@@ -10,5 +10,7 @@
  * map, or the next snapshot's volume would not have it.
  */
 int volume_lock(struct sf_cluster *cluster, const char *name, const char *purpose, struct lock **ret);
+/* The same for a guest of a writer who has met an error and lives. */
+int volume_lock_settle(struct sf_cluster *cluster, const char *name);
 
 #endif
