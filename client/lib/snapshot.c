@@ -44,7 +44,8 @@ static int conversion_is_over(struct sf_cluster *cluster, const char *name, bool
 	return err == -ENOENT ? 0 : err;
 }
 
-/* What was cut off. With the name's lock. */
+/* What was cut off, but for the deletion of snapshots: that needs no lock of the name and may be going on
+ * (volume_delete.c). With the name's lock. */
 static int pending_clear(struct sf_cluster *cluster, struct inode *v, size_t count)
 {
 	int err = 0;
@@ -63,7 +64,8 @@ static int pending_clear(struct sf_cluster *cluster, struct inode *v, size_t cou
 		if (!err && valid && (v[i].flags & INODE_PENDING)) {
 			v[i].flags &= ~(uint32_t)INODE_PENDING; /* it was to be said, too */
 			err = inode_write(cluster, &v[i]);
-		} else if (!err && (!valid || (v[i].flags & INODE_DELETING))) {
+		} else if (!err && (!valid || ((v[i].flags & INODE_DELETING) &&
+		                               !v[i].info.snapshot_id))) {
 			err = volume_delete_finish(cluster, &v[i]);
 		}
 	}

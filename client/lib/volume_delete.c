@@ -193,21 +193,25 @@ static int chain_trim(struct sf_cluster *cluster, struct inode inode)
 	return err;
 }
 
-/* One that is valid only because this one names it must not depend on that any more. */
+/* One that is valid only because this one names it must not depend on that any more. Somebody with its
+ * name's lock may change it at the same time. */
 static int successor_settle(struct sf_cluster *cluster, const struct inode *inode)
 {
+	uint64_t oid = oid_inode(inode->successor, 0), version;
+	uint8_t bytes[INODE_HEADER_LEN];
 	struct inode next;
-	int err;
+	int err = inode->successor ? -ESTALE : 0;
 
-	if (!inode->successor)
-		return 0;
-	err = inode_read(cluster, inode->successor, &next);
-	if (err == -ENOENT || err == -EILSEQ)
-		return 0;
-	if (err < 0 || !(next.flags & INODE_PENDING) || next.predecessor != inode->info.id)
-		return err;
-	next.flags &= ~(uint32_t)(INODE_PENDING | INODE_CONVERT);
-	return inode_write(cluster, &next);
+	while (err == -ESTALE) {
+		err = meta_read(cluster, oid, 0, bytes, sizeof(bytes), &version);
+		if (err < 0 || version == 0 || inode_decode(bytes, &next) < 0 ||
+		    !(next.flags & INODE_PENDING) || next.predecessor != inode->info.id)
+			return err;
+		next.flags &= ~(uint32_t)(INODE_PENDING | INODE_CONVERT);
+		inode_encode(&next, bytes);
+		err = meta_swap(cluster, oid, bytes, sizeof(bytes), version, fence_of_thread(), &version);
+	}
+	return err;
 }
 
 int inode_retire(struct sf_cluster *cluster, struct inode *inode, bool ghost)
@@ -279,6 +283,28 @@ static int chain_end_trim(struct sf_cluster *cluster, uint32_t first)
 	return (last.flags & INODE_DELETED) && !(last.flags & INODE_GHOST) ? chain_trim(cluster, last) : 0;
 }
 
+static int snapshots_sweep(struct sf_cluster *cluster, const char *name)
+{
+	struct inode *v;
+	size_t count;
+	bool there;
+	int err = volume_find_all(cluster, name, &v, &count);
+
+	if (err < 0)
+		return err;
+	for (size_t i = 0; i < count && !err; i++) {
+		if (!(v[i].flags & INODE_DELETING) || !v[i].info.snapshot_id)
+			continue;
+		err = inode_refresh(cluster, &v[i], &there);
+		if (!err && there)
+			err = volume_delete_finish(cluster, &v[i]);
+		if (err == -EBUSY) /* somebody is at it */
+			err = 0;
+	}
+	free(v);
+	return err;
+}
+
 /* And what else of this name was cut off, which nobody may ever ask for again. */
 static int volume_delete(struct sf_cluster *cluster, const char *name)
 {
@@ -290,6 +316,8 @@ static int volume_delete(struct sf_cluster *cluster, const char *name)
 		err = volume_delete_finish(cluster, &inode);
 	if (!err || err == -ENOENT)
 		err = volume_name_prepare(cluster, name, NULL, &number);
+	if (!err)
+		err = snapshots_sweep(cluster, name);
 	if (!err)
 		err = chain_end_trim(cluster, volume_id_of_name(name));
 	if (!err && found)

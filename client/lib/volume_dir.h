@@ -44,7 +44,7 @@ int volume_find_tag_left(struct sf_cluster *cluster, const char *name, const cha
 /* All inodes of this name, whatever their state, in the order of the chain; malloc'ed. */
 int volume_find_all(struct sf_cluster *cluster, const char *name, struct inode **ret,
                     size_t *ret_count);
-/* Finishes what was cut off in making or deleting one of this name; with the name's lock. The number
+/* Finishes what was cut off in making or deleting a volume of this name; with the name's lock. The number
  * for its next snapshot. -EEXIST: there is one of that tag. */
 int volume_name_prepare(struct sf_cluster *cluster, const char *name, const char *new_tag,
                         uint32_t *ret_number);

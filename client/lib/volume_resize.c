@@ -149,6 +149,8 @@ static int volume_resize(struct sf_cluster *cluster, const char *name, uint64_t 
 		return err;
 	inode.info.size_bytes = size_bytes;
 	inode.changed_s = (uint64_t)time(NULL);
+	/* It is valid, or was not found; what it owes that to may have gone meanwhile. */
+	inode.flags &= ~(uint32_t)INODE_PENDING;
 	err = inode_write(cluster, &inode);
 	return err || size_bytes >= before ? err : map_cut(cluster, &inode, before);
 }
