@@ -127,6 +127,7 @@ CLIENT_TESTS = \
 	tests/unit/client_health_test \
 	tests/unit/client_inode_test \
 	tests/unit/client_io_test \
+	tests/unit/client_late_test \
 	tests/unit/client_lock_test \
 	tests/unit/client_patience_test \
 	tests/unit/client_redundancy_test \
@@ -148,6 +149,8 @@ tests_unit_client_inode_test_SOURCES = tests/unit/client_inode_test.c
 tests_unit_client_inode_test_LDADD = $(CLIENT_TEST_LIBS)
 tests_unit_client_io_test_SOURCES = tests/unit/client_io_test.c $(CLIENT_FIXTURE)
 tests_unit_client_io_test_LDADD = $(CLIENT_TEST_LIBS)
+tests_unit_client_late_test_SOURCES = tests/unit/client_late_test.c $(CLIENT_FIXTURE)
+tests_unit_client_late_test_LDADD = $(CLIENT_TEST_LIBS)
 tests_unit_client_attr_test_SOURCES = tests/unit/client_attr_test.c $(CLIENT_FIXTURE)
 tests_unit_client_attr_test_LDADD = $(CLIENT_TEST_LIBS)
 tests_unit_client_backup_test_SOURCES = tests/unit/client_backup_test.c $(CLIENT_FAKE)

@@ -237,6 +237,16 @@ static void serve_map(struct fake *f, const struct msg *m, struct msg *reply)
 	reply->blob_len = (uint32_t)len;
 }
 
+static bool is_late(struct fake *f, const struct msg *m)
+{
+	if (!f->late || m->type != MSG_OBJ_WRITE || m->pool != POOL_META || m->offset ||
+	    m->oid >> 60 != 8)
+		return false;
+	if (!f->late_req.seq && f->late_after-- == 0)
+		f->late_req = m->req;
+	return m->req.client == f->late_req.client && m->req.seq == f->late_req.seq;
+}
+
 static void serve_object(struct fake *f, uint32_t node, const struct msg *m, struct msg *reply)
 {
 	const struct map_pool *pool = map_find_pool(f->map, m->pool);
@@ -247,7 +257,7 @@ static void serve_object(struct fake *f, uint32_t node, const struct msg *m, str
 		reply->result = RES_STALE;
 	else if (!is_primary(f, node, m, pg))
 		reply->result = RES_NOT_PRIMARY;
-	else if (m->pool == POOL_META && f->meta_again)
+	else if ((m->pool == POOL_META && f->meta_again) || is_late(f, m))
 		reply->result = RES_AGAIN;
 	else if (m->pool != POOL_META && f->answer_again > 0 && f->answer_again--)
 		reply->result = RES_AGAIN;

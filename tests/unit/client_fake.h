@@ -59,6 +59,10 @@ struct fake {
 	bool cut;
 	uint32_t cut_after;
 	bool meta_again; /* while set, no request of the metadata pool is served */
+	/* While set: of the changes of inodes' headers, one after so many others has not arrived. */
+	bool late;
+	uint32_t late_after;
+	struct req_id late_req; /* it */
 };
 
 void fake_start(struct fake *fake, uint32_t k, uint32_t m);
