@@ -282,19 +282,24 @@ static int convert_run(struct convert *c, struct sf_redundancy redundancy)
 	return err ? error_set(err, "%s", why) : cleared;
 }
 
+int convert_lock(struct sf_cluster *cluster, const char *name, const char *purpose, struct lock **ret)
+{
+	char lock_name[SF_NAME_MAX + 1];
+
+	/* No volume has a name with such characters. */
+	snprintf(lock_name, sizeof(lock_name), "\001convert %016llx",
+	         (unsigned long long)hash_bytes(name, strlen(name)));
+	return lock_take(cluster, lock_name, purpose, ret);
+}
+
 int sf_volume_alter_copy(struct sf_cluster *cluster, const char *name,
                          struct sf_redundancy redundancy, const volatile bool *stop,
                          sf_progress progress, void *progress_arg)
 {
 	struct convert c = {.cluster = cluster, .name = name, .stop = stop, .progress = progress,
 	                    .arg = progress_arg};
-	char lock_name[SF_NAME_MAX + 1];
-	int err;
+	int err = convert_lock(cluster, name, "alter-copy", &c.lock);
 
-	/* One at a time; no volume has a name with such characters. */
-	snprintf(lock_name, sizeof(lock_name), "\001convert %016llx",
-	         (unsigned long long)hash_bytes(name, strlen(name)));
-	err = lock_take(cluster, lock_name, "alter-copy", &c.lock);
 	if (err < 0)
 		return err;
 	/* Who was stopped for a while must not write to, or clear away, what the next one makes. */

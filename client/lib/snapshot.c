@@ -33,15 +33,25 @@ int snapshot_tag_check(const char *tag)
 	return 0;
 }
 
-/* Whoever converts a volume, or begins to, clears away what an earlier try left; unless the volume is
- * gone. */
-static int conversion_is_over(struct sf_cluster *cluster, const char *name, bool *ret)
+/* Whoever converts a volume, or begins to, clears away what an earlier try left; unless the volume is gone
+ * and nobody is at it. */
+static int conversion_clear(struct sf_cluster *cluster, struct inode *inode)
 {
-	struct inode inode;
-	int err = volume_find_alive(cluster, name, &inode);
+	struct inode volume;
+	struct lock *lock;
+	bool there;
+	int err = volume_find_alive(cluster, inode->info.name, &volume);
 
-	*ret = err == -ENOENT;
-	return err == -ENOENT ? 0 : err;
+	if (err != -ENOENT)
+		return err;
+	err = convert_lock(cluster, inode->info.name, "delete", &lock);
+	if (err < 0)
+		return err == -EBUSY ? 0 : err;
+	err = inode_refresh(cluster, inode, &there);
+	if (!err && there)
+		err = volume_delete_finish(cluster, inode);
+	lock_release(lock);
+	return err;
 }
 
 /* What was cut off, but for the deletion of snapshots: that needs no lock of the name and may be going on
@@ -51,17 +61,15 @@ static int pending_clear(struct sf_cluster *cluster, struct inode *v, size_t cou
 	int err = 0;
 
 	for (size_t i = 0; i < count && !err; i++) {
-		bool valid, there, over = true;
+		bool valid, there;
 
 		err = inode_refresh(cluster, &v[i], &there);
 		if (err || !there)
 			continue;
 		err = inode_is_valid(cluster, &v[i], &valid);
-		if (!err && !valid && (v[i].flags & INODE_CONVERT))
-			err = conversion_is_over(cluster, v[i].info.name, &over);
-		if (!over)
-			continue;
-		if (!err && valid && (v[i].flags & INODE_PENDING)) {
+		if (!err && !valid && (v[i].flags & INODE_CONVERT)) {
+			err = conversion_clear(cluster, &v[i]);
+		} else if (!err && valid && (v[i].flags & INODE_PENDING)) {
 			v[i].flags &= ~(uint32_t)INODE_PENDING; /* it was to be said, too */
 			err = inode_write(cluster, &v[i]);
 		} else if (!err && (!valid || ((v[i].flags & INODE_DELETING) &&

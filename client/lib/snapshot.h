@@ -5,6 +5,7 @@
 #include "client/lib/inode.h"
 
 struct sf_cluster;
+struct lock;
 
 /* The steps of snapshot, rollback and restore; with the name's lock. */
 
@@ -19,5 +20,8 @@ int snapshot_create(struct sf_cluster *cluster, const char *name, const char *ta
 int volume_find_replaced(struct sf_cluster *cluster, const char *name, struct inode *ret);
 /* `next`, whose predecessor is `old`, takes its place; then old is deleted. */
 int volume_replace(struct sf_cluster *cluster, struct inode *old, struct inode *next);
+
+/* Whoever works on what a conversion of that volume makes. alter_copy.c */
+int convert_lock(struct sf_cluster *cluster, const char *name, const char *purpose, struct lock **ret);
 
 #endif

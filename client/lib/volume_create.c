@@ -219,5 +219,7 @@ int sf_volume_create(struct sf_cluster *cluster, const char *name,
 	if (!err)
 		err = volume_create(cluster, name, options, true);
 	lock_scope_end(&scope);
-	return err == -EINPROGRESS ? -EEXIST : err;
+	if (err == -EINPROGRESS)
+		err = error_set(-EBUSY, "the volume that had this name is still being converted");
+	return err;
 }

@@ -239,8 +239,9 @@ static void serve_map(struct fake *f, const struct msg *m, struct msg *reply)
 
 static bool is_late(struct fake *f, const struct msg *m)
 {
-	if (!f->late || m->type != MSG_OBJ_WRITE || m->pool != POOL_META || m->offset ||
-	    m->oid >> 60 != 8)
+	bool header = m->pool == POOL_META && m->oid >> 60 == 8 && m->offset == 0;
+
+	if (!f->late || m->type != MSG_OBJ_WRITE || !(f->late_data ? m->pool != POOL_META : header))
 		return false;
 	if (!f->late_req.seq && f->late_after-- == 0)
 		f->late_req = m->req;

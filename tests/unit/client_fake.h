@@ -59,8 +59,8 @@ struct fake {
 	bool cut;
 	uint32_t cut_after;
 	bool meta_again; /* while set, no request of the metadata pool is served */
-	/* While set: of the changes of inodes' headers, one after so many others has not arrived. */
-	bool late;
+	/* While set: of the changes of inodes' headers, or of data, one after so many others has not arrived. */
+	bool late, late_data;
 	uint32_t late_after;
 	struct req_id late_req; /* it */
 };

@@ -154,7 +154,7 @@ static int do_delete_one(struct sf_cluster *cluster)
 static void beside_the_end_of_a_conversion(void **state)
 {
 	struct fixture *t = *state;
-	uint32_t after = 10;
+	uint32_t after = 11;
 
 	do
 		prepare(t);
@@ -306,10 +306,37 @@ static void a_conversion_that_goes_on_is_no_leftover(void **state)
 	sf_disconnect(l.other);
 }
 
+/* Which may have the id that was copied to, if that was cleared away with the old one. */
+static void a_conversion_does_not_write_to_what_comes_after_its_volume(void **state)
+{
+	struct fixture *t = *state;
+	struct late l = {.t = t, .op = do_convert, .other = connect_other(t)};
+	struct sf_volume_options o = {.size_bytes = 4 * MIB, .redundancy = {1, 1}};
+	int err;
+
+	prepare(t);
+	t->fake.late = t->fake.late_data = true;
+	assert_int_equal(pthread_create(&l.thread, NULL, late_main, &l), 0);
+	assert_true(wait_until_late(&l));
+	assert_int_equal(sf_volume_delete(t->cluster, "test"), 0);
+	err = sf_volume_create(t->cluster, "test", &o);
+	if (!err)
+		assert_int_equal(write_text(t->cluster, 0, "mine"), 0);
+	t->fake.late = false;
+	pthread_join(l.thread, NULL);
+	if (!err)
+		assert_text(t->cluster, 0, "mine");
+	else
+		assert_int_equal(sf_volume_create(t->cluster, "test", &o), 0);
+	sf_disconnect(l.other);
+	clean(t);
+}
+
 #define CASE(f) cmocka_unit_test_setup_teardown(f, setup, fixture_teardown)
 
 int main(void)
 {
+
 	const struct CMUnitTest tests[] = {
 		CASE(beside_the_end_of_a_conversion),
 		CASE(beside_a_deletion_of_what_makes_it_valid),
@@ -318,6 +345,7 @@ int main(void)
 		CASE(what_a_living_writer_left_unlisted_is_in_a_snapshot),
 		CASE(a_snapshots_deletion_keeps_no_writer_waiting),
 		CASE(a_conversion_that_goes_on_is_no_leftover),
+		CASE(a_conversion_does_not_write_to_what_comes_after_its_volume),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
