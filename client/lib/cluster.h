@@ -55,6 +55,7 @@ struct sf_cluster {
 	struct request map_request;
 	bool map_under_way;
 	uint64_t map_asked_ms;
+	uint32_t lost_epoch; /* of the map by which an object stayed lost: others are believed to be at once */
 
 	/* Daemons to try for ROUTE_ANY, the one that answered last first. */
 	struct endpoint *endpoints;

@@ -372,7 +372,8 @@ static bool request_retries_result(struct request *req, uint32_t result)
 	case RES_IO:
 		return request_outlasts(req, FAILED_DISK_MS);
 	case RES_LOST:
-		return request_outlasts(req, LOST_MS);
+		return (!req->cluster->map || req->cluster->map->epoch != req->cluster->lost_epoch) &&
+		       request_outlasts(req, LOST_MS);
 	case RES_NOT_FORMATTED:
 		/* A daemon that starts has no map for a moment. */
 		return req->route == ROUTE_PRIMARY;
@@ -400,6 +401,8 @@ void request_answered(struct request *req, struct msg *reply, uint64_t node)
 		request_delay(req);
 		return;
 	}
+	if (result == RES_LOST && c->map)
+		c->lost_epoch = c->map->epoch;
 	request_keep_reply(req, reply);
 	if (result == RES_OK)
 		request_finish(req, 0, "%s", "");

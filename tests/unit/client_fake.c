@@ -264,6 +264,8 @@ static void serve_object(struct fake *f, uint32_t node, const struct msg *m, str
 		reply->result = RES_AGAIN;
 	else if (m->pool != POOL_META && f->answer_nospace > 0 && f->answer_nospace--)
 		reply->result = RES_NOSPACE;
+	else if (m->pool != POOL_META && f->data_lost)
+		reply->result = RES_LOST;
 	else if (m->type == MSG_OBJ_READ)
 		serve_read(f, m, reply);
 	else if (m->type == MSG_OBJ_LIST)

@@ -58,6 +58,7 @@ struct fake {
 	/* When cut: so many changes are made yet, all later ones are refused. */
 	bool cut;
 	uint32_t cut_after;
+	bool data_lost;  /* while set, all data are lost */
 	bool meta_again; /* while set, no request of the metadata pool is served */
 	/* While set: of the changes of inodes' headers, or of data, one after so many others has not arrived. */
 	bool late, late_data;

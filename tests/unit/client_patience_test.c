@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 #include <cmocka.h>
 
@@ -48,6 +49,23 @@ static void an_operation_ends_when_its_time_is_over(void **state)
 	sf_disconnect(c);
 }
 
+/* Or whoever looks through many would wait for each. */
+static void only_the_first_lost_object_is_waited_for(void **state)
+{
+	struct fixture *t = *state;
+	struct sf_volume *v = volume_make(t, "a", VOLUME);
+	time_t begin = time(NULL);
+	uint8_t back;
+
+	t->fake.data_lost = true;
+	for (uint64_t i = 0; i < 4; i++)
+		assert_int_equal(sf_read(v, &back, 1, i * MIB), -EIO);
+	assert_true(time(NULL) - begin < 9);
+	t->fake.data_lost = false;
+	assert_int_equal(sf_read(v, &back, 1, 0), 0);
+	sf_volume_close(v);
+}
+
 static void an_answer_that_never_comes_is_asked_for_again(void **state)
 {
 	struct fixture *t = *state;
@@ -69,6 +87,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		CASE(an_operation_ends_when_its_time_is_over),
 		CASE(an_answer_that_never_comes_is_asked_for_again),
+		CASE(only_the_first_lost_object_is_waited_for),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
