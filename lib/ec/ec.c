@@ -21,6 +21,7 @@ enum { PART_ALIGN = 4096 }; /* parts start on a page, for O_DIRECT */
  * the sources that are not zeros.
  */
 struct ec_code {
+	uint32_t refs;
 	uint32_t k, m;
 	uint8_t row[MAX_SHARDS][MAX_K];        /* shard s = sum over i of row[s][i] * data part i */
 	uint8_t encode[MAX_M * MAX_K * TABLE]; /* parity rows, all k sources */
@@ -64,6 +65,7 @@ int ec_create(uint32_t k, uint32_t m, struct ec_code **ret)
 	if (k < 1 || k > MAX_K || m > MAX_M)
 		return -EINVAL;
 	code = xcalloc(1, sizeof(*code));
+	code->refs = 1;
 	code->k = k;
 	code->m = m;
 	rows_init(code);
@@ -72,9 +74,16 @@ int ec_create(uint32_t k, uint32_t m, struct ec_code **ret)
 	return 0;
 }
 
-void ec_destroy(struct ec_code *code)
+struct ec_code *ec_ref(struct ec_code *code)
 {
-	free(code);
+	code->refs++;
+	return code;
+}
+
+void ec_unref(struct ec_code *code)
+{
+	if (code && --code->refs == 0)
+		free(code);
 }
 
 uint32_t ec_k(const struct ec_code *code)

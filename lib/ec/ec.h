@@ -10,7 +10,8 @@
  * independent).
  * k = 1 is replication: every parity equals the data. Shard i < k is data part i, shard k+j is
  * parity j.
- * Pure functions; a code is immutable once made and may be used from several threads.
+ * Pure functions; a code is immutable once made and may be used from several threads. References
+ * are counted by one thread only.
  *
  * An object of 2^shift bytes is cut into k contiguous parts of ec_part_size(); the last may be
  * short or empty and counts as zeros beyond. Parity byte b belongs to byte b of each part.
@@ -19,7 +20,8 @@ struct ec_code;
 
 /* 1 <= k <= 32, 0 <= m <= 16. -EINVAL otherwise. */
 int ec_create(uint32_t k, uint32_t m, struct ec_code **ret);
-void ec_destroy(struct ec_code *code);
+struct ec_code *ec_ref(struct ec_code *code);
+void ec_unref(struct ec_code *code); /* NULL is fine */
 uint32_t ec_k(const struct ec_code *code);
 uint32_t ec_m(const struct ec_code *code);
 

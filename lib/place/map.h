@@ -139,7 +139,9 @@ enum map_event_type {
 	MAP_EV_LEAVE,     /* node: down in order */
 	MAP_EV_OUT,       /* node: grace is over */
 	MAP_EV_DISK_FAILED, /* disk */
-	MAP_EV_POOL,      /* k, m, object_shift, same_node_ok: unless one like it exists */
+	/* k, m, object_shift, same_node_ok: unless one like it exists. The pool of metadata gets
+	 * copies so that it can spare as many. */
+	MAP_EV_POOL,
 	MAP_EV_FLAGS,     /* set_flags, clear_flags */
 	MAP_EV_GRACE,     /* grace_ms */
 	MAP_EV_WEIGHT,    /* disk, weight */

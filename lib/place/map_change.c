@@ -224,9 +224,18 @@ static bool change_disk_failed(struct map *next, const struct map_event *event)
 	return true;
 }
 
+/* Losing as many disks as a pool can spare must not lose what its volumes are found by. */
+static void widen_metadata(struct map *next, uint32_t spare, const uint32_t places[2])
+{
+	struct map_pool *meta = (struct map_pool *)map_find_pool(next, POOL_META);
+
+	if (meta && places[meta->same_node_ok] > 0)
+		meta->m = MAX(meta->m, MIN(spare, places[meta->same_node_ok] - 1));
+}
+
 static bool change_pool(struct map *next, const struct map_event *event)
 {
-	uint32_t disks = 0, last_id = 0;
+	uint32_t places[2], last_id = 0;
 
 	if (!map_redundancy_valid(event->k, event->m) ||
 	    !map_object_shift_valid(event->object_shift) || next->pool_count == MAP_MAX_POOLS)
@@ -242,20 +251,20 @@ static bool change_pool(struct map *next, const struct map_event *event)
 	}
 	if (last_id == UINT32_MAX)
 		return false;
-	for (uint32_t i = 0; i < next->disk_count; i++)
-		disks += map_disk_usable(next, &next->disks[i]);
+	map_count_places(next, places);
 
 	struct map_pool pool = {
 		.id = last_id + 1,
 		.k = event->k,
 		.m = event->m,
-		.pg_count = place_pg_count(disks, event->k + event->m),
+		.pg_count = place_pg_count(places[1], event->k + event->m),
 		.object_shift = event->object_shift,
 		.created_epoch = next->epoch,
 		.same_node_ok = event->same_node_ok,
 	};
 
 	map_put_pool(next, &pool);
+	widen_metadata(next, event->m, places);
 	return map_slot_count(next) <= MAP_MAX_SLOTS;
 }
 

@@ -20,6 +20,9 @@ struct map_pool *map_put_pool(struct map *map, const struct map_pool *pool);
 /* Whether disks of the pool's redundancy and object size may exist at all. */
 bool map_redundancy_valid(uint32_t k, uint32_t m);
 bool map_object_shift_valid(uint32_t shift);
+/* Nodes with disks that take part in placement, and those disks: what slots can be on, by
+ * same_node_ok. */
+void map_count_places(const struct map *map, uint32_t ret[2]);
 /* Slots of all PGs of all pools. */
 uint64_t map_slot_count(const struct map *map);
 /* Take out every node or disk that `goes`; what refers to a disk that went goes with it. */

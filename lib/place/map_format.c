@@ -156,7 +156,7 @@ static void warn(const struct format_options *opt, const struct domains *have,
 static void add_pools(struct map *map, const struct format_options *opt, const struct domains *have)
 {
 	uint32_t hosts = opt->same_node_ok ? have->disks : have->nodes;
-	uint32_t copies = MAX(MIN((uint32_t)META_COPIES, hosts), 1u);
+	uint32_t copies = MAX(MIN(MAX((uint32_t)META_COPIES, opt->m + 1), hosts), 1u);
 	struct map_pool meta = {
 		.id = POOL_META,
 		.k = 1,
@@ -222,19 +222,27 @@ int map_format(const struct format_options *options, const struct node_info *nod
 	return 0;
 }
 
-bool map_fills_slots(const struct map *map, char text[FORMAT_TEXT_LEN])
+void map_count_places(const struct map *map, uint32_t ret[2])
 {
-	uint32_t *disks = xcalloc(map->node_count + 1, sizeof(*disks)), places[2] = {0};
-	bool fits = true;
+	uint32_t *disks = xcalloc(map->node_count + 1, sizeof(*disks));
 
 	for (uint32_t i = 0; i < map->disk_count; i++)
 		if (map_disk_usable(map, &map->disks[i]))
 			disks[map_find_node(map, map->disks[i].node) - map->nodes]++;
+	ret[0] = ret[1] = 0;
 	for (uint32_t i = 0; i < map->node_count; i++) {
-		places[0] += disks[i] > 0;
-		places[1] += disks[i];
+		ret[0] += disks[i] > 0;
+		ret[1] += disks[i];
 	}
 	free(disks);
+}
+
+bool map_fills_slots(const struct map *map, char text[FORMAT_TEXT_LEN])
+{
+	uint32_t places[2];
+	bool fits = true;
+
+	map_count_places(map, places);
 	for (uint32_t i = 0; i < map->pool_count && fits; i++) {
 		const struct map_pool *pool = &map->pools[i];
 		uint32_t have = places[pool->same_node_ok], need = pool->k + pool->m;

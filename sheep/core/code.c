@@ -17,6 +17,7 @@ void code_free(struct code_job *c)
 		slice_drop(&c->in[i]);
 	for (uint32_t i = 0; i < c->out_count; i++)
 		buf_unref(c->out[i]);
+	ec_unref(c->code);
 	free(c);
 }
 
@@ -80,7 +81,7 @@ struct code_job *code_create(struct node *node, struct op *op, uint32_t len)
 	list_init(&c->job.link);
 	list_init(&c->job.out);
 	c->op = op;
-	c->code = op->pg->code;
+	c->code = ec_ref(op->pg->code);
 	c->len = len;
 	return c;
 }

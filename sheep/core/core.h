@@ -283,12 +283,14 @@ void epochs_drop(struct node *node);
 struct pg_slot *node_pg_slot(struct node *node, uint32_t pool, uint32_t pg);
 struct pg *node_find_pg(struct node *node, uint32_t pool,
                         uint32_t pg); /* we are its primary; else NULL */
-/* Slots of a PG in an epoch and which of them are up. false: unknown epoch or pool. */
-bool epoch_slots(const struct epoch_rec *rec, uint32_t pool, uint32_t pg,
-                 const uint64_t **ret_disks, uint64_t *ret_live);
+/* Slots of a PG in an epoch and which of them are up. Returns how many slots; 0: unknown epoch or
+ * pool. */
+uint32_t epoch_slots(const struct epoch_rec *rec, uint32_t pool, uint32_t pg,
+                     const uint64_t **ret_disks, uint64_t *ret_live);
 /* A run of earlier epochs in which the PG's slots and their being up were the same. */
 struct interval {
 	uint32_t epoch; /* the first of them, or where the walk began */
+	uint32_t n;     /* slots: as many as the PG has now, or fewer */
 	const uint64_t *disks;
 	uint64_t live;
 	bool writable; /* enough live slots for writes to be acknowledged */
@@ -416,7 +418,7 @@ void read_run(struct node *node, struct op *op);
 struct code_job {
 	struct compute_job job;
 	struct op *op;
-	const struct ec_code *code;
+	struct ec_code *code;
 	uint32_t len;
 	uint32_t in_count, out_count;
 	uint32_t in_id[MAX_SHARDS], out_id[MAX_SHARDS];

@@ -16,14 +16,14 @@ const struct epoch_rec *node_epoch(const struct node *node, uint32_t epoch)
 	return &node->rec[epoch - node->first_epoch];
 }
 
-bool epoch_slots(const struct epoch_rec *rec, uint32_t pool, uint32_t pg,
-                 const uint64_t **ret_disks, uint64_t *ret_live)
+uint32_t epoch_slots(const struct epoch_rec *rec, uint32_t pool, uint32_t pg,
+                     const uint64_t **ret_disks, uint64_t *ret_live)
 {
 	const struct map_pool *p = rec ? map_find_pool(rec->map, pool) : NULL;
 	const uint64_t *disks = p ? placement_slots(rec->placement, pool, pg) : NULL;
 
 	if (!disks)
-		return false;
+		return 0;
 	*ret_live = 0;
 	for (uint32_t i = 0; i < p->k + p->m; i++) {
 		const struct map_disk *d =
@@ -32,7 +32,7 @@ bool epoch_slots(const struct epoch_rec *rec, uint32_t pool, uint32_t pg,
 			*ret_live |= slot_bit(i);
 	}
 	*ret_disks = disks;
-	return true;
+	return p->k + p->m;
 }
 
 bool intervals_each(struct node *node, struct pg *pg, uint32_t from, interval_visit visit,
@@ -43,12 +43,13 @@ bool intervals_each(struct node *node, struct pg *pg, uint32_t from, interval_vi
 	for (uint32_t e = MAX(from, node->first_epoch); e < pg->epoch; e++) {
 		const struct epoch_rec *rec = node_epoch(node, e);
 		struct interval now = {.epoch = e};
-		if (!epoch_slots(rec, pg->pool, pg->number, &now.disks, &now.live))
+		now.n = epoch_slots(rec, pg->pool, pg->number, &now.disks, &now.live);
+		if (!now.n)
 			continue;
 		now.writable = (uint32_t)__builtin_popcountll(now.live) >=
-		               MIN(pg->n, pg->k + rec->map->min_live_extra);
-		bool same = iv.disks && now.live == iv.live && now.writable == iv.writable &&
-		            !memcmp(now.disks, iv.disks, pg->n * sizeof(*now.disks));
+		               MIN(now.n, pg->k + rec->map->min_live_extra);
+		bool same = now.n == iv.n && now.live == iv.live && now.writable == iv.writable &&
+		            !memcmp(now.disks, iv.disks, now.n * sizeof(*now.disks));
 		if (same)
 			continue;
 		iv = now;
@@ -87,12 +88,13 @@ struct pg *node_find_pg(struct node *node, uint32_t pool, uint32_t pg)
 
 /* Whether a PG's slots, their being up, or their nodes' incarnations differ between two epochs. */
 static bool interval_differs(const struct epoch_rec *a, const struct epoch_rec *b, uint32_t pool,
-                             uint32_t pg, uint32_t n)
+                             uint32_t pg)
 {
 	const uint64_t *da, *db;
 	uint64_t la, lb;
+	uint32_t n = epoch_slots(a, pool, pg, &da, &la);
 
-	if (!epoch_slots(a, pool, pg, &da, &la) || !epoch_slots(b, pool, pg, &db, &lb) || la != lb)
+	if (!n || epoch_slots(b, pool, pg, &db, &lb) != n || la != lb)
 		return true;
 	if (a->map->min_live_extra != b->map->min_live_extra)
 		return true; /* who may write is another question now */
@@ -167,7 +169,7 @@ static void pool_update(struct node *node, struct pool_state *p, const struct ma
 	for (uint32_t i = 0; i < p->pg_count; i++) {
 		struct pg_slot *slot = &p->pgs[i];
 		bool changed =
-			!before || interval_differs(before, now, p->pool, i, conf->k + conf->m);
+			!before || interval_differs(before, now, p->pool, i);
 		if (changed) {
 			slot->interval_start = now->map->epoch;
 			slot->activated_by = slot->purged_by = 0;
@@ -186,6 +188,16 @@ static void pool_update(struct node *node, struct pool_state *p, const struct ma
 	}
 }
 
+/* A pool that got wider begins all its PGs anew, with the new code. */
+static void pool_set_code(struct pool_state *p, const struct map_pool *conf)
+{
+	if (p->code && ec_m(p->code) == conf->m)
+		return;
+	ec_unref(p->code);
+	int rc = ec_create(conf->k, conf->m, &p->code);
+	assert(rc == 0);
+}
+
 static void pools_update(struct node *node, const struct epoch_rec *before,
                          const struct epoch_rec *now)
 {
@@ -199,9 +211,9 @@ static void pools_update(struct node *node, const struct epoch_rec *before,
 			p->pool = conf->id;
 			p->pg_count = conf->pg_count;
 			p->pgs = xcalloc(p->pg_count, sizeof(*p->pgs));
-			int rc = ec_create(conf->k, conf->m, &p->code);
-			assert(rc == 0);
+			p->code = NULL;
 		}
+		pool_set_code(p, conf);
 		pool_update(node, p, conf, before, now);
 	}
 }
@@ -214,7 +226,7 @@ static void pools_drop(struct node *node)
 			if (p->pgs[j].pg)
 				pg_end(node, p->pgs[j].pg);
 		free(p->pgs);
-		ec_destroy(p->code);
+		ec_unref(p->code);
 	}
 	free(node->pools);
 	node->pools = NULL;

@@ -25,7 +25,7 @@ static void listing_names(struct node *node, struct pg *pg);
 static bool interval_has_our_slots(struct node *node, struct pg *pg, const struct interval *iv,
                                    void *ctx)
 {
-	return !memcmp(iv->disks, pg->slot_disk, pg->n * sizeof(*iv->disks));
+	return iv->n == pg->n && !memcmp(iv->disks, pg->slot_disk, pg->n * sizeof(*iv->disks));
 }
 
 /* True when all that can differ is in the logs, above *ret_since. (A disk put back from an older copy

@@ -111,7 +111,7 @@ static bool interval_add_members(struct node *node, struct pg *pg, const struct 
 {
 	uint64_t owner;
 
-	for (uint32_t i = 0; i < pg->n && iv->writable; i++)
+	for (uint32_t i = 0; i < iv->n && iv->writable; i++)
 		if ((iv->live & slot_bit(i)) && !member_find(pg, iv->disks[i]) &&
 		    pg->member_count < PG_MAX_MEMBERS &&
 		    disk_can_be_asked(node, iv->disks[i], &owner))
@@ -123,7 +123,7 @@ static bool interval_all_asked(struct node *node, struct pg *pg, const struct in
 {
 	uint64_t owner;
 
-	for (uint32_t i = 0; i < pg->n && iv->writable; i++)
+	for (uint32_t i = 0; i < iv->n && iv->writable; i++)
 		if ((iv->live & slot_bit(i)) && !member_find(pg, iv->disks[i]) &&
 		    disk_can_be_asked(node, iv->disks[i], &owner))
 			return false;
@@ -143,7 +143,7 @@ static bool interval_is_known(struct node *node, struct pg *pg, const struct int
 {
 	bool lost = true;
 
-	for (uint32_t i = 0; i < pg->n; i++) {
+	for (uint32_t i = 0; i < iv->n; i++) {
 		if (!(iv->live & slot_bit(i)))
 			continue;
 		struct member *mb = member_find(pg, iv->disks[i]);

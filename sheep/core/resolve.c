@@ -142,7 +142,7 @@ static bool interval_excluded(struct node *node, struct pg *pg, const struct int
 
 	if (!iv->writable && iv->epoch > written)
 		return true;
-	for (uint32_t i = 0; i < pg->n; i++) {
+	for (uint32_t i = 0; i < iv->n; i++) {
 		struct member *mb = iv->live & slot_bit(i) ? member_find(pg, iv->disks[i]) : NULL;
 		if (!mb || !mb->answered)
 			continue;

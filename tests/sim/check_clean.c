@@ -198,7 +198,7 @@ int check_clean(struct world *w, char why[CHECK_WHY_LEN])
 			v.slots = placement_slots(p, v.pool->id, v.pg);
 			err = pg_check(w, &v);
 		}
-		ec_destroy(v.code);
+		ec_unref(v.code);
 	}
 	for (uint32_t i = 0; i < w->node_count && !err; i++)
 		for (uint32_t d = 0; d < w->nodes[i]->info.disk_count && !err; d++)

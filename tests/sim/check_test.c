@@ -100,7 +100,7 @@ static void cluster_init(struct cluster *c)
 	c->slots = placement_slots(sim_member_placement(c->w, 1), POOL_DATA, c->pg);
 	assert_int_equal(ec_create(2, 1, &code), 0);
 	ec_encode(code, 16, parts, parities);
-	ec_destroy(code);
+	ec_unref(code);
 	put(c, 0, 0, 9, data[0]);
 	put(c, 1, 1, 9, data[1]);
 	put(c, 2, 2, 9, parity);

@@ -175,6 +175,8 @@ void cover_map(struct world *w, const struct map *before, const struct map *now)
 		cover(w, BR_MAP_FORGOTTEN);
 	if (now->pool_count != before->pool_count)
 		cover(w, BR_MAP_POOL);
+	if (before->pool_count && now->pools[0].m > before->pools[0].m)
+		cover(w, BR_MAP_WIDER);
 	if (now->flags != before->flags)
 		cover(w, BR_MAP_FLAGS);
 	if (now->grace_ms != before->grace_ms)

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "lib/base/htab.h"
 #include "lib/base/math.h"
 #include "lib/wire/sheepfold.pb-c.h"
 #include "tests/sim/check.h"
@@ -33,7 +34,7 @@ static bool run_format(struct scenario *s)
 	struct world *w = s->w;
 	uint64_t limit = w->now_us + FORMAT_LIMIT_S * SIM_SECOND;
 	bool same = s->pool_k == s->format.k && s->pool_m == s->format.m;
-	uint32_t pools = s->pool_k && !same ? 3 : 2;
+	uint32_t pools = s->pool_k && !same && !s->pool_late ? 3 : 2;
 
 	for (uint32_t i = 0; i + s->late_nodes < w->node_count; i++)
 		sim_node_start(w, i);
@@ -62,6 +63,17 @@ static void late_start(struct world *w, void *arg)
 	sim_node_start(w, n->index);
 }
 
+/* Until it is there: not every request arrives. */
+static void late_pool(struct world *w, void *arg)
+{
+	struct scenario *s = arg;
+
+	if (sim_member_map(w)->pool_count > 2)
+		return;
+	pool_ask(s);
+	world_after(w, 3 * SIM_SECOND, late_pool, s, NULL);
+}
+
 static bool clients_idle(const struct world *w)
 {
 	for (uint32_t i = 0; i < w->client_count; i++)
@@ -83,6 +95,8 @@ void scenario_break(struct scenario *s)
 
 	for (uint32_t i = w->node_count - s->late_nodes; i < w->node_count; i++)
 		world_after(w, draw_below(w, 10 * SIM_SECOND), late_start, w->nodes[i], NULL);
+	if (s->pool_late)
+		world_after(w, hash64(s->options->seed + 1) % (10 * SIM_SECOND), late_pool, s, NULL);
 	faults_start(w, &s->faults);
 	sim_member_start_faults(w);
 }

@@ -68,11 +68,14 @@ static void draw_cluster(struct scenario *s)
 	s->format.object_shift = 20;
 	s->format.grace_ms = draw_between(w, 1, 12) * 1000;
 	s->slots = MAX(k + m, 3u);
-	s->faults.m = MIN(m, 2u); /* inodes have three copies */
+	s->faults.m = m;
 	if (draw_below(w, 4) == 0 || s->options->volumes) {
 		draw_kind(w, s->format.same_node_ok ? 4 : limit, &s->pool_k, &s->pool_m);
 		s->slots = MAX(s->slots, s->pool_k + s->pool_m);
 		s->faults.m = MIN(s->faults.m, s->pool_m);
+		/* Not drawn from the seed's row: what other seeds do stays as it was. */
+		s->pool_late = s->pool_m > MAX(m, 2u) && !s->options->volumes &&
+		               hash64(s->options->seed) % 2;
 	}
 	draw_nodes(s, limit);
 	s->faults.min_nodes = s->slots;

@@ -11,6 +11,7 @@ struct scenario {
 	struct world *w;
 	struct sim_format format;
 	uint32_t pool_k, pool_m; /* a third pool; 0: none */
+	bool pool_late;          /* made among the faults, for which the metadata gets wider */
 	uint32_t slots;          /* of the widest pool */
 	uint32_t late_nodes;     /* start after the format */
 	uint32_t objects, ops;

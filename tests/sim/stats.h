@@ -140,6 +140,7 @@ extern const char *const sim_fault_name[FAULT_KINDS];
 	X(BR_MAP_DISK_MOVED, "disk is in another node")                                            \
 	X(BR_MAP_WEIGHT, "weight changed")                                                         \
 	X(BR_MAP_POOL, "pool made")                                                                \
+	X(BR_MAP_WIDER, "metadata wider")                                                          \
 	X(BR_MAP_FLAGS, "flags changed")                                                           \
 	X(BR_MAP_GRACE, "grace changed")                                                           \
 	X(BR_PROPOSAL_LOST, "proposal lost against another")                                       \

@@ -68,7 +68,7 @@ static void stripe_fini(struct stripe *s)
 {
 	for (uint32_t i = 0; i < s->n; i++)
 		free(s->mem[i]);
-	ec_destroy(s->code);
+	ec_unref(s->code);
 }
 
 static void shuffle(uint32_t *v, uint32_t count, struct prng *prng)
@@ -199,7 +199,7 @@ static void length_zero_touches_nothing(void **state)
 	ec_delta(code, 0, 0, &a, parity, true);
 	assert_int_equal(ec_decode(code, 0, have, data, 1, want, parity), 0);
 	assert_int_equal(p, 3);
-	ec_destroy(code);
+	ec_unref(code);
 }
 
 static void one_data_part_is_plain_copies(void **state)
@@ -228,7 +228,7 @@ static void all_sources_absent_give_zeros(void **state)
 		assert_int_equal(ec_decode(code, sizeof(a), have, none, 2, want, dst), 0);
 		for (uint32_t i = 0; i < sizeof(a); i++)
 			assert_int_equal(a[i] | b[i], 0);
-		ec_destroy(code);
+		ec_unref(code);
 	}
 }
 
@@ -322,8 +322,8 @@ static void codes_out_of_range_are_refused(void **state)
 	assert_int_equal(ec_create(32, 16, &code), 0);
 	assert_int_equal(ec_k(code), 32);
 	assert_int_equal(ec_m(code), 16);
-	ec_destroy(code);
-	ec_destroy(NULL);
+	ec_unref(code);
+	ec_unref(NULL);
 }
 
 static void decoding_from_wrong_ids_is_refused(void **state)
@@ -349,7 +349,7 @@ static void decoding_from_wrong_ids_is_refused(void **state)
 			ec_decode(code, 1, bad[i].have, src, bad[i].want_count, bad[i].want, dst),
 			-EINVAL);
 	assert_int_equal(byte[0] << 16 | byte[1] << 8 | byte[2], 0x010203);
-	ec_destroy(code);
+	ec_unref(code);
 }
 
 int main(void)

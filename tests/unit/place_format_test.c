@@ -150,6 +150,11 @@ static void metadata_copies_fit_the_cluster(void **state)
 		assert_int_equal(map_find_pool(map, POOL_META)->m, MIN(nodes, 3u) - 1);
 		map_unref(map);
 	}
+
+	struct map *map = format_ok(8, 3, 11, 2);
+
+	assert_int_equal(map_find_pool(map, POOL_META)->m, 3); /* it can spare as many */
+	map_unref(map);
 }
 
 int main(void)

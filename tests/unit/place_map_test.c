@@ -260,6 +260,22 @@ static void a_pool_is_made_once(void **state)
 	map_unref(map);
 }
 
+static void metadata_spares_as_many_as_the_widest_pool(void **state)
+{
+	struct map *map = format_ok(1, 0, 1, 2);
+	struct node_info second = info_of(2, 2), third = info_of(3, 2);
+
+	assert_int_equal(map_find_pool(map, POOL_META)->m, 0);
+	map = step(map, EV(JOIN, .info = &second));
+	map = step(map, EV(JOIN, .info = &third));
+	assert_int_equal(map_find_pool(map, POOL_META)->m, 0); /* as the data */
+	map = step(map, EV(POOL, .k = 1, .m = 2, .object_shift = 22));
+	assert_int_equal(map_find_pool(map, POOL_META)->m, 2);
+	map = step(map, EV(POOL, .k = 2, .m = 1, .object_shift = 22));
+	assert_int_equal(map_find_pool(map, POOL_META)->m, 2); /* never fewer */
+	map_unref(map);
+}
+
 static void settings_change_when_they_differ(void **state)
 {
 	struct map *map = format_ok(1, 1, 3, 2);
@@ -409,6 +425,7 @@ int main(void)
 		cmocka_unit_test(leaving_is_going_down_in_order),
 		cmocka_unit_test(events_about_strangers_change_nothing),
 		cmocka_unit_test(a_pool_is_made_once),
+		cmocka_unit_test(metadata_spares_as_many_as_the_widest_pool),
 		cmocka_unit_test(settings_change_when_they_differ),
 		cmocka_unit_test(a_disk_that_was_given_up_never_comes_back),
 		cmocka_unit_test(min_live_and_scrub_are_settings),
