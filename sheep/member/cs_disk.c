@@ -70,12 +70,13 @@ static int vote_load(const char *path, struct cs_vote *ret)
 
 int cs_disk_open(struct cs_disk *d, const char *dir, uint64_t node, struct cs_vote *ret_vote)
 {
-	int err = local_register_open(&d->reg, dir, node);
+	int err;
 
-	if (err)
-		return err;
 	if (snprintf(d->vote, sizeof(d->vote), "%s/vote", dir) >= (int)sizeof(d->vote))
 		return -ENAMETOOLONG;
+	err = local_register_open(&d->reg, dir, node);
+	if (err)
+		return err;
 	err = vote_load(d->vote, ret_vote);
 	if (err)
 		local_register_close(&d->reg);
