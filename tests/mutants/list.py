@@ -55,6 +55,8 @@ MUTANTS = [
     # ---- Peering
     Mutant('current_slots_only', 'peering asks every disk that was a slot since the PG was clean',
            C + 'peering.c', 'intervals_each(node, pg, pg->clean_epoch, interval_add_members, NULL);', ''),
+    Mutant('narrow_code', 'copies that came with a wider pool are made as the others are',
+           C + 'epochs.c', 'if (p->code && ec_m(p->code) == conf->m)', 'if (p->code)'),
     Mutant('unknown_interval', 'peering waits for an interval of which nobody was heard',
            C + 'peering.c', 'if (intervals_each(node, pg, pg->clean_epoch, interval_is_known, NULL))', 'if (1)'),
     Mutant('forward_k_minus_1', 'a version on fewer than k shards does not stand',
