@@ -26,7 +26,8 @@
 enum {
 	TICK_MS = 50,
 	REOPEN_MS = 300,
-	VOTES_MS = 1000,
+	VOTES_MS = 1000, /* how often the quorum is looked at, */
+	NO_VOTES_MS = 100, /* and where there is none */
 	TWINS_MS = 3000, /* the process before may still be on its way out */
 };
 
@@ -266,10 +267,10 @@ static void turn(struct member *m)
 		look_for_corosync(m);
 		return;
 	}
-	if (clock_boottime_ms() >= m->votes_ms + VOTES_MS)
+	if (clock_boottime_ms() >= m->votes_ms + (m->quorate ? VOTES_MS : NO_VOTES_MS))
 		votes_look(m);
 	if (nodes != m->nodes || quorate != m->quorate)
-		view_tell(m, NULL, 0);
+		cs_logic_votes(m->logic, m->nodes, m->quorate);
 	twins_look(m);
 	if (!m->over)
 		cs_logic_run(m->logic, clock_boottime_ms());

@@ -108,7 +108,7 @@ void cs_decide_gathered(struct cs_logic *l)
 	uint64_t ballot = 0;
 
 	foreigners_find(l);
-	if (l->failed || !l->quorate || !cs_majority(l, has_told))
+	if (l->failed || !cs_majority(l, has_told))
 		return;
 	for (uint32_t i = 0; i < l->peer_count; i++)
 		if (l->peers[i].told && !l->peers[i].foreign)
@@ -236,6 +236,9 @@ static void accept(struct cs_logic *l)
 
 	if (!cs_caught_up(l))
 		return; /* we do not know what it follows */
+	if (l->vote.ballot == l->ballot && l->vote.seq == l->pending.seq &&
+	    cs_nonce(l->vote.data, l->vote.len) != l->pending.nonce)
+		return; /* one for a number and a ballot */
 	free(l->vote.data);
 	l->vote.promised = l->vote.ballot = l->ballot;
 	l->vote.seq = l->pending.seq;
@@ -322,7 +325,7 @@ static void own_try(struct cs_logic *l)
 	                   .data = l->own.data,
 	                   .len = l->own.len};
 
-	if (!l->own.on || l->own.ballot == l->ballot || l->recovering || l->pending.on ||
+	if (!l->own.on || !l->quorate || l->own.ballot == l->ballot || l->recovering || l->pending.on ||
 	    l->committed != l->decided)
 		return;
 	if (l->own.len > CS_DATA_MAX || l->own.expected_cluster != l->cluster ||
@@ -336,26 +339,29 @@ static void own_try(struct cs_logic *l)
 
 /* ---- Catching up ---- */
 
-/* The first of those that had all maps when the view became active. */
-static bool answers_wishes(const struct cs_logic *l)
+/* The first of the others that had all maps when the view became active. */
+static bool answers_wishes(const struct cs_logic *l, const struct cs_peer *asker)
 {
 	uint32_t most = 0;
 
-	for (uint32_t i = 0; i < l->peer_count; i++)
-		if (has_promised(l, &l->peers[i]) && !l->peers[i].late)
-			most = MAX(most, l->peers[i].state.committed);
 	for (uint32_t i = 0; i < l->peer_count; i++) {
 		const struct cs_peer *p = &l->peers[i];
 
-		if (has_promised(l, p) && !p->late && p->state.committed == most)
+		if (p != asker && has_promised(l, p) && !p->late)
+			most = MAX(most, p->state.committed);
+	}
+	for (uint32_t i = 0; i < l->peer_count; i++) {
+		const struct cs_peer *p = &l->peers[i];
+
+		if (p != asker && has_promised(l, p) && !p->late && p->state.committed == most)
 			return p->id.node == l->config.id.node && p->id.pid == l->config.id.pid;
 	}
 	return false;
 }
 
-void cs_decide_wanted(struct cs_logic *l, const struct cs_msg *m)
+void cs_decide_wanted(struct cs_logic *l, const struct cs_peer *p, const struct cs_msg *m)
 {
-	if (l->phase != CS_ACTIVE || !answers_wishes(l))
+	if (l->phase != CS_ACTIVE || !answers_wishes(l, p))
 		return;
 	for (uint32_t seq = m->committed + 1; seq <= l->committed && seq <= m->committed + MAPS_AT_ONCE; seq++) {
 		struct cs_msg answer = {.type = CS_MAP, .seq = seq};
@@ -396,6 +402,17 @@ void cs_decide_map(struct cs_logic *l, const struct cs_msg *m)
 	promise_late(l);
 	if (!l->failed && l->pending.on && cs_caught_up(l))
 		accept(l);
+}
+
+/* Who hears all in the order knows it before; who missed something learns here that it did. */
+void cs_decide_told(struct cs_logic *l, uint32_t decided)
+{
+	if (decided <= l->decided)
+		return;
+	pending_drop(l);
+	l->recovering = false;
+	l->decided = decided;
+	l->own.ballot = 0; /* what became of it shows in the maps */
 }
 
 void cs_decide_run(struct cs_logic *l)

@@ -135,6 +135,7 @@ void cs_live_beat(struct cs_logic *l, struct cs_peer *p, const struct cs_msg *m)
 
 	if (m->ballot != l->ballot || l->phase != CS_ACTIVE)
 		return;
+	cs_decide_told(l, m->committed);
 	p->beat = m->beat;
 	if (p->id.node == us.node && p->id.pid == us.pid)
 		p->heard = m->beat;
@@ -154,7 +155,11 @@ void cs_live_beat(struct cs_logic *l, struct cs_peer *p, const struct cs_msg *m)
 static void beat_send(struct cs_logic *l)
 {
 	struct cs_echo *echoes = xcalloc(l->peer_count + 1, sizeof(*echoes));
-	struct cs_msg m = {.type = CS_BEAT, .ballot = l->ballot, .beat = ++l->beat, .echoes = echoes};
+	struct cs_msg m = {.type = CS_BEAT,
+	                   .ballot = l->ballot,
+	                   .beat = ++l->beat,
+	                   .committed = l->decided,
+	                   .echoes = echoes};
 
 	for (uint32_t i = 0; i < l->peer_count && i < CS_ECHO_MAX; i++)
 		echoes[m.echo_count++] = (struct cs_echo){l->peers[i].id.node, l->peers[i].id.pid,

@@ -181,23 +181,51 @@ static void peers_take(struct cs_logic *l, const struct cs_view *v)
 	l->peer_count = v->count;
 }
 
-void cs_logic_view(struct cs_logic *l, uint64_t now_ms, const struct cs_view *v)
+static void view_begin(struct cs_logic *l)
 {
-	if (l->failed)
-		return;
-	l->now = now_ms;
-	peers_take(l, v);
 	cs_decide_over(l);
-	l->nodes = v->nodes;
-	l->quorate = v->quorate;
+	l->nodes = l->nodes_next;
 	l->ballot = 0;
-	l->view = view_tag(l, v->ring);
 	l->phase = cs_peer_find(l, l->config.id) ? CS_GATHER : CS_ALONE;
 	if (l->phase == CS_ALONE)
 		return;
 	l->frozen = (struct cs_msg){.type = CS_STATE, .ballot = l->active_ballot};
 	vote_tell(l, &l->frozen);
 	state_say(l);
+}
+
+void cs_logic_view(struct cs_logic *l, uint64_t now_ms, const struct cs_view *v)
+{
+	if (l->failed)
+		return;
+	l->now = now_ms;
+	peers_take(l, v);
+	l->view = view_tag(l, v->ring);
+	l->nodes_next = v->nodes;
+	l->quorate = v->quorate;
+	view_begin(l);
+}
+
+/* At one place in the order for all: who began anew alone would miss what the others decide. */
+static void anew_heard(struct cs_logic *l)
+{
+	for (uint32_t i = 0; i < l->peer_count; i++) {
+		struct cs_peer *p = &l->peers[i];
+
+		*p = (struct cs_peer){.id = p->id, .has_info = p->has_info, .info = p->info};
+	}
+	l->view = hash64(l->view);
+	view_begin(l);
+}
+
+void cs_logic_votes(struct cs_logic *l, uint32_t nodes, bool quorate)
+{
+	struct cs_msg anew = {.type = CS_ANEW};
+
+	l->quorate = quorate;
+	l->nodes_next = nodes;
+	if (l->phase != CS_ALONE && !l->failed && nodes != l->nodes)
+		cs_send(l, &anew);
 }
 
 void cs_logic_alone(struct cs_logic *l)
@@ -261,13 +289,16 @@ void cs_logic_message(struct cs_logic *l, uint64_t now_ms, struct cs_id from, co
 		cs_live_beat(l, p, &m);
 		break;
 	case CS_WANT:
-		cs_decide_wanted(l, &m);
+		cs_decide_wanted(l, p, &m);
 		break;
 	case CS_MAP:
 		cs_decide_map(l, &m);
 		break;
 	case CS_INFO:
 		cs_live_info(l, p, m.data, m.len);
+		break;
+	case CS_ANEW:
+		anew_heard(l);
 		break;
 	default:
 		break; /* of a later version */

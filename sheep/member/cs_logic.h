@@ -93,6 +93,8 @@ struct cs_view {
 	const struct cs_id *dead; /* they serve nothing any more */
 };
 void cs_logic_view(struct cs_logic *l, uint64_t now_ms, const struct cs_view *view);
+/* Between views, by each machine in its own time: what the service counts now. */
+void cs_logic_votes(struct cs_logic *l, uint32_t nodes, bool quorate);
 /* No connection to the service: in no view. */
 void cs_logic_alone(struct cs_logic *l);
 void cs_logic_message(struct cs_logic *l, uint64_t now_ms, struct cs_id from, const uint8_t *bytes, size_t len);

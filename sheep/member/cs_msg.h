@@ -12,10 +12,11 @@ enum cs_type {
 	CS_READY,     /* I have promised `ballot` */
 	CS_PROPOSE,   /* ballot seq nonce, the map in data */
 	CS_ACK,       /* ballot seq nonce: durable here */
-	CS_BEAT,      /* ballot beat committed, whom I heard last in echoes */
+	CS_BEAT,      /* ballot beat, committed: what I know to have won; whom I heard last in echoes */
 	CS_WANT,      /* committed: I lack what comes after */
 	CS_MAP,       /* seq, the map in data: one that has won */
 	CS_INFO,      /* my announcement in data */
+	CS_ANEW,      /* all begin this view anew */
 };
 enum { CS_ECHO_MAX = 1024, CS_DATA_MAX = 8 << 20 };
 

@@ -36,7 +36,8 @@ struct cs_logic {
 	enum cs_phase phase;
 	uint64_t now;
 	uint64_t view;
-	uint32_t nodes;
+	uint32_t nodes;      /* that there are in all, when this view began; */
+	uint32_t nodes_next; /* now */
 	bool quorate, failed;
 	uint32_t peer_count;
 	struct cs_peer *peers; /* by node, then pid */
@@ -90,8 +91,10 @@ void cs_decide_gathered(struct cs_logic *l); /* another STATE is there */
 void cs_decide_ready(struct cs_logic *l, struct cs_peer *p, const struct cs_msg *m);
 void cs_decide_proposed(struct cs_logic *l, const struct cs_msg *m);
 void cs_decide_acked(struct cs_logic *l, struct cs_peer *p, const struct cs_msg *m);
-void cs_decide_wanted(struct cs_logic *l, const struct cs_msg *m);
+void cs_decide_wanted(struct cs_logic *l, const struct cs_peer *p, const struct cs_msg *m);
 void cs_decide_map(struct cs_logic *l, const struct cs_msg *m);
+/* Somebody knows that so many have won. */
+void cs_decide_told(struct cs_logic *l, uint32_t decided);
 void cs_decide_run(struct cs_logic *l);
 void cs_decide_over(struct cs_logic *l); /* the view is */
 void cs_deliver(struct cs_logic *l, struct map *map);

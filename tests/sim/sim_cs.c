@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "lib/base/err.h"
+#include "lib/base/htab.h"
 #include "lib/base/list.h"
 #include "lib/base/mem.h"
 #include "tests/sim/sim_member.h"
@@ -14,7 +15,7 @@
  * A node's side: what libcpg, votequorum and sheep/member/corosync.c do for the real logic. One per process; a node that
  * starts again gets another, with what its directory had kept.
  */
-enum { TICK_MS = 50, REOPEN_MS = 300, VOTES_MS = 1000, SETTLED_MS = 4000 };
+enum { TICK_MS = 50, REOPEN_MS = 300, VOTES_MS = 1000, NO_VOTES_MS = 100, SETTLED_MS = 4000 };
 
 struct cs_client {
 	struct cs_client *next_dead;
@@ -24,7 +25,7 @@ struct cs_client {
 	bool over;              /* left, failed or dead */
 	bool connected, broken, reading;
 	uint32_t reign; /* of the Corosync that it is connected to */
-	uint64_t ring, reopen_us, votes_us;
+	uint64_t ring, ring_us, reopen_us, votes_us;
 	uint32_t nodes;
 	bool quorate;
 	uint32_t member_count;
@@ -85,11 +86,19 @@ static bool is_configured(struct world *w, uint32_t node)
 	return e->configured & 1u << node;
 }
 
+/* The quorum service hears of its peers a while after the ring is there, each machine's in its own time. */
+static bool votes_are_in(const struct cs_client *c)
+{
+	uint64_t lag = hash64(c->ring ^ c->node);
+
+	return lag % 2 || c->w->now_us >= c->ring_us + lag % (600 * SIM_MS);
+}
+
 static void votes_look(struct cs_client *c)
 {
 	c->votes_us = c->w->now_us;
 	c->nodes = nodes_known(c->w);
-	c->quorate = 2 * cs_machine_ring_size(c->w, c->node) > c->nodes;
+	c->quorate = 2 * cs_machine_ring_size(c->w, c->node) > c->nodes && votes_are_in(c);
 }
 
 static void view_tell(struct cs_client *c, const struct cs_id *dead, uint32_t dead_count)
@@ -116,6 +125,7 @@ static void event_take(struct cs_client *c, const struct cs_event *e)
 	switch (e->type) {
 	case EVENT_RING:
 		c->ring = e->ring;
+		c->ring_us = c->w->now_us;
 		votes_look(c);
 		view_tell(c, NULL, 0);
 		break;
@@ -188,10 +198,10 @@ static void turn(struct cs_client *c)
 		connection_open(c);
 		return;
 	}
-	if (c->w->now_us >= c->votes_us + VOTES_MS * SIM_MS)
+	if (c->w->now_us >= c->votes_us + (c->quorate ? VOTES_MS : NO_VOTES_MS) * SIM_MS)
 		votes_look(c);
 	if (nodes != c->nodes || quorate != c->quorate)
-		view_tell(c, NULL, 0);
+		cs_logic_votes(c->logic, c->nodes, c->quorate);
 	cs_logic_run(c->logic, now_ms(c));
 	queue_flush(c);
 }

@@ -47,7 +47,7 @@ struct node {
 	uint32_t out_count;
 	uint64_t lease_until, stopped_until;
 	uint32_t live; /* bit set */
-	bool proposing;
+	bool in_quorum, proposing;
 	uint64_t proposal; /* its grace_ms */
 	uint32_t won, lost;
 };
@@ -214,7 +214,9 @@ static void deliver_one(struct node *n)
 		else if (item->dead & 1u << i)
 			dead[v.dead_count++] = (struct cs_id){i + 1, b->node[i].pid};
 	}
-	v.quorate = 2 * v.count > b->count;
+	/* The quorum service is often late. */
+	n->in_quorum = 2 * v.count > b->count;
+	v.quorate = n->in_quorum && draw(b, 2);
 	cs_logic_view(n->logic, b->now, &v);
 }
 
@@ -330,6 +332,8 @@ static void step(struct bus *b, bool quiet)
 			flush_one(n);
 		if (draw(b, 3) == 0)
 			cs_logic_run(n->logic, b->now);
+		if (draw(b, 30) == 0) /* an operator announces one more, which never comes */
+			cs_logic_votes(n->logic, b->count + (!quiet && !draw(b, 20)), n->in_quorum);
 		if (!n->proposing && draw(b, quiet ? 40 : 10) == 0)
 			propose(n);
 	}
@@ -370,10 +374,9 @@ static bool all_agree(const struct bus *b)
 	return true;
 }
 
-static void run(uint64_t seed, uint32_t *ret_maps)
+static struct bus *bus_create(uint64_t seed)
 {
 	struct bus *b = xcalloc(1, sizeof(*b));
-	uint32_t faults = 0, before;
 
 	prng_init(&b->prng, seed);
 	b->now = 1000000;
@@ -383,6 +386,29 @@ static void run(uint64_t seed, uint32_t *ret_maps)
 		node_start(b, i);
 	}
 	split(b, 1, 0);
+	return b;
+}
+
+static void bus_destroy(struct bus *b)
+{
+	for (uint32_t i = 0; i < b->count; i++) {
+		node_stop(&b->node[i]);
+		free(b->node[i].out);
+		free(b->node[i].vote.data);
+	}
+	for (uint32_t g = 0; g < NODES_MAX; g++) {
+		for (uint32_t i = 0; i < b->group[g].count; i++)
+			free(b->group[g].v[i].bytes);
+		free(b->group[g].v);
+	}
+	free(b);
+}
+
+static void run(uint64_t seed, uint32_t *ret_maps)
+{
+	struct bus *b = bus_create(seed);
+	uint32_t faults = 0, before;
+
 	for (uint32_t i = 0; i < 2500; i++) {
 		step(b, false);
 		if (draw(b, 40) == 0) {
@@ -403,17 +429,7 @@ static void run(uint64_t seed, uint32_t *ret_maps)
 	assert_true(b->chosen_count >= before + 5); /* it goes on, */
 	assert_true(all_agree(b));                  /* and everywhere */
 	*ret_maps += b->chosen_count;
-	for (uint32_t i = 0; i < b->count; i++) {
-		node_stop(&b->node[i]);
-		free(b->node[i].out);
-		free(b->node[i].vote.data);
-	}
-	for (uint32_t g = 0; g < NODES_MAX; g++) {
-		for (uint32_t i = 0; i < b->group[g].count; i++)
-			free(b->group[g].v[i].bytes);
-		free(b->group[g].v);
-	}
-	free(b);
+	bus_destroy(b);
 }
 
 static void one_map_wins_everywhere_and_no_lease_outlasts_its_node(void **state)
@@ -434,10 +450,39 @@ static void one_map_wins_everywhere_and_no_lease_outlasts_its_node(void **state)
 	printf("# %u maps in %llu runs\n", maps, (unsigned long long)(seeds - first + 1));
 }
 
+/* Beyond what the service promises: one that does not get what all the others get. */
+static void who_misses_what_wins_has_no_lease_until_it_has_it(void **state)
+{
+	for (uint64_t seed = 1; seed <= 20; seed++) {
+		struct bus *b = bus_create(seed);
+		struct node *deaf = &b->node[0];
+		uint64_t resumed;
+		uint32_t before;
+
+		for (uint32_t i = 0; i < 3000 && (!b->chosen_count || !all_agree(b)); i++)
+			step(b, true);
+		before = b->chosen_count;
+		for (uint32_t i = 0; i < 3000 && b->chosen_count < before + 3; i++) {
+			step(b, true);
+			deaf->cursor = b->group[deaf->group].count;
+		}
+		before = b->chosen_count;
+		resumed = b->now;
+		for (uint32_t i = 0; i < 3000 && (deaf->maps < before || !all_agree(b)); i++) {
+			step(b, true);
+			/* None that counts from a later moment. */
+			assert_true(deaf->lease_until <= resumed + CS_LEASE_MS || deaf->maps >= before);
+		}
+		assert_true(all_agree(b) && deaf->maps >= before);
+		bus_destroy(b);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(one_map_wins_everywhere_and_no_lease_outlasts_its_node),
+		cmocka_unit_test(who_misses_what_wins_has_no_lease_until_it_has_it),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
