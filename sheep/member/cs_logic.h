@@ -29,7 +29,8 @@
  *
  * Lease: everybody tells the time by numbered BEATs which name the last BEAT heard of each other. A BEAT that more
  * than half (we among them) have heard in this view proves that, when it was sent, no other view could have decided anything; the
- * lease counts from that moment. What views before may have decided unseen is decided again first (3).
+ * lease counts from that moment. What views before may have decided unseen is decided again first (3). The quorum service's
+ * word stops leases and new proposals, no more: each machine hears it at a moment of its own.
  * Live set: those in the view. One that has gone stays in it until no lease that it may have had can run any more; one that left in
  * order goes at once. Who was not in the last active view does not know whom to wait for, and takes no lease for as long.
  *

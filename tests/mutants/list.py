@@ -128,6 +128,8 @@ MUTANTS = [
            'sheep/member/cs_decide.c', '\trecover(l);\n', '', COROSYNC),
     Mutant('cs_empty_promises', 'who has lost its register promises nothing',
            'sheep/member/cs_decide.c', '\tif (has_forgotten(l))\n', '\tif (0)\n', COROSYNC),
+    Mutant('cs_missed', 'who missed what has won has no lease until it has it',
+           'sheep/member/cs_live.c', '\tcs_decide_told(l, m->committed);\n', '', 'member_cs_test'),
     Mutant('cs_own_beat', 'a lease counts from a beat that more than half have heard',
            'sheep/member/cs_live.c', 'result = heard[l->nodes / 2];', 'result = heard[0];', COROSYNC),
     Mutant('cs_gone_at_once', 'who has gone is waited for while it may have a lease',
