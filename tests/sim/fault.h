@@ -36,6 +36,7 @@ struct fault_plan {
 	uint32_t beyond;    /* losses that no budget would have allowed */
 	bool over;          /* healed: no more */
 	bool hurt;          /* something was lost and is perhaps not made good yet */
+	bool lies;          /* disks may come back older than they had said: then links and membership work */
 	bool lying;         /* likewise a disk that came back older than it had said */
 	bool swapped;       /* disks are in other nodes, and perhaps slots of a PG in one node */
 	uint32_t burst;     /* how many of the losses of this moment are left */

@@ -155,6 +155,7 @@ static void draw_faults(struct scenario *s)
 	if (s->options->operators) /* drawn by nobody: other runs stay what they are */
 		weight[FAULT_NODE_DRAIN] = weight[FAULT_MAINTENANCE] = 6;
 	weight[FAULT_CRASH] += lying ? 0 : draw_below(w, 4); /* the mother of them all */
+	p->lies = lying;
 	p->losses_left = lying ? 3 : draw_below(w, 4);
 	p->reckless = !lying && draw_below(w, 20) == 0;
 	if (p->reckless)

@@ -77,7 +77,7 @@ static bool is_configured(struct world *w, uint32_t node)
 	uint32_t have = 0;
 
 	for (uint32_t i = 0; i < w->node_count; i++) {
-		have += w->nodes[i]->state != NODE_GONE && e->stores[i].map_count;
+		have += w->nodes[i]->state != NODE_GONE && e->stores[i].vote.promised;
 		if (!sim_member_map(w) && w->nodes[i]->life) /* those that it begins with */
 			e->configured |= 1u << i;
 	}
@@ -443,13 +443,13 @@ static void sim_cs_destroy(void *arg)
 	free(e);
 }
 
-/* More than half of all nodes have maps, also without this one. */
+/* More than half of all nodes count, also without this one: who was emptied himself counts only when he has promised anew. */
 static bool may_forget(const struct world *w, uint32_t node)
 {
 	uint32_t have = 0;
 
 	for (uint32_t i = 0; i < w->node_count; i++)
-		have += i != node && w->nodes[i]->state != NODE_GONE && engine(w)->stores[i].map_count;
+		have += i != node && w->nodes[i]->state != NODE_GONE && engine(w)->stores[i].vote.promised;
 	return 2 * have > nodes_known(w);
 }
 
