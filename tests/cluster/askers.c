@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * When did anybody last answer? One thread for each of the volume's first objects writes it and reads it, again and again, each
+ * Until when was anybody served? One thread for each of the volume's first objects writes it and reads it, again and again, each
  * with one request under way: those whose daemon cannot be reached wait, the others go on asking theirs.
  *
- * Each line on stdin is answered by the moments (CLOCK_MONOTONIC, seconds) of the last read and the last acknowledged write, and
- * by how many there were. At end of file it ends, when all requests have been answered.
+ * Each line on stdin is answered by the moments (CLOCK_MONOTONIC, seconds) at which the last read that was answered and the last
+ * write that was acknowledged had been asked for (a busy machine makes answers late, but it makes nobody answer before being
+ * asked), and by how many there were. At end of file it ends, when all requests have been answered.
  * Exit code: 1 when a read gave less than what had been acknowledged before, 2 when something failed.
  */
 #include <inttypes.h>
@@ -38,10 +39,11 @@ static double now_s(void)
 	return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
 }
 
-static void answered(double *at_s, uint64_t *count)
+static void answered(double *last_s, uint64_t *count, double asked_s)
 {
 	pthread_mutex_lock(&last.lock);
-	*at_s = now_s();
+	if (*last_s < asked_s)
+		*last_s = asked_s;
 	++*count;
 	pthread_mutex_unlock(&last.lock);
 }
@@ -57,13 +59,15 @@ static bool failure(const char *what, uint64_t object)
 static bool ask_once(uint64_t object, uint64_t n)
 {
 	uint64_t data[BYTES / sizeof(n)] = {n}, got[BYTES / sizeof(n)];
+	double asked_s = now_s();
 
 	if (sf_write(volume, data, sizeof(data), object * OBJECT_BYTES) < 0)
 		return failure("write", object);
-	answered(&last.write_s, &last.writes);
+	answered(&last.write_s, &last.writes, asked_s);
+	asked_s = now_s();
 	if (sf_read(volume, got, sizeof(got), object * OBJECT_BYTES) < 0)
 		return failure("read", object);
-	answered(&last.read_s, &last.reads);
+	answered(&last.read_s, &last.reads, asked_s);
 	if (got[0] != n) {
 		fprintf(stderr, "askers: object %" PRIu64 ": %" PRIu64 " was acknowledged, %" PRIu64 " is read\n", object, n,
 		        got[0]);

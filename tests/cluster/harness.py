@@ -415,7 +415,8 @@ def main():
             print('ok %d - %s # SKIP %s' % (number, name_of(function), why), flush=True)
         except Exception as e:  # whatever went wrong is this test's result
             failed += 1
-            print('not ok %d - %s' % (number, name_of(function)), flush=True)
+            why = ' '.join((str(e) or repr(e)).replace('#', ' ').split())  # the summary of a run shows this line only
+            print('not ok %d - %s: %s' % (number, name_of(function), why[:300]), flush=True)
             say(e if isinstance(e, Failed) else traceback.format_exc())
         say('%.1f s' % (time.monotonic() - start))
     sys.exit(1 if failed else 0)
