@@ -72,7 +72,7 @@ int sf_lock_list(struct sf_cluster *cluster, struct sf_lock **ret, size_t *ret_c
 		return err;
 	l.v = xcalloc(count + 1, sizeof(l.v[0]));
 	batch_init(&batch, cluster, LIST_WINDOW, LOCK_RECORD_LEN, lock_answered, &l);
-	for (size_t i = 0; i < count; i++) {
+	for (size_t i = 0; i < count && !l.err; i++) {
 		struct batch_slot *slot = batch_take(&batch, ROUTE_PRIMARY, MSG_OBJ_READ);
 
 		slot->req.pool = POOL_META;

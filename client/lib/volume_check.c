@@ -94,7 +94,7 @@ static void check_add_inode(struct check *c, const struct inode *inode, uint32_t
 	/* The total first: from the first answer on it is read by the I/O thread. */
 	for (uint32_t part = 0; part < count; part++)
 		c->total += used[part];
-	for (uint32_t part = 0; part < count; part++)
+	for (uint32_t part = 0; part < count && !c->err; part++)
 		if (used[part])
 			check_add(c, POOL_META, oid_inode(inode->info.id, part));
 	free(used);

@@ -178,7 +178,7 @@ static bool listing_round(struct listing *l, struct batch *b, uint32_t pool, uin
 {
 	bool sent = false;
 
-	for (uint32_t pg = 0; pg < pg_count; pg++) {
+	for (uint32_t pg = 0; pg < pg_count && !l->err; pg++) {
 		const struct list_cursor *cursor = &l->cursors[pg];
 		struct batch_slot *slot;
 
@@ -322,15 +322,17 @@ static void scan_answered(struct batch_slot *slot, void *arg)
 	}
 }
 
-static void extent_scan(struct batch *batch, const struct inode *inode, uint32_t shift,
-                        uint64_t begin, uint64_t end)
+static void extent_scan(struct scan *s, struct batch *batch, uint32_t shift, uint64_t begin,
+                        uint64_t end)
 {
-	for (uint64_t pos = begin & ~(uint64_t)(SCAN_BYTES - 1); pos < end; pos += SCAN_BYTES) {
+	uint64_t pos = begin & ~(uint64_t)(SCAN_BYTES - 1);
+
+	for (; pos < end && !s->err; pos += SCAN_BYTES) {
 		struct batch_slot *slot = batch_take(batch, ROUTE_PRIMARY, MSG_OBJ_READ);
 
 		slot->tag = pos;
 		slot->req.pool = POOL_META;
-		slot->req.oid = oid_inode(inode->info.id, (uint32_t)(pos >> shift));
+		slot->req.oid = oid_inode(s->inode->info.id, (uint32_t)(pos >> shift));
 		slot->req.offset = pos & ((1ull << shift) - 1);
 		slot->req.length = MIN((uint64_t)SCAN_BYTES, end - pos);
 		slot->req.rx = slot->memory;
@@ -355,7 +357,7 @@ int volume_map_scan(struct sf_cluster *cluster, const struct inode *inode, uint6
 		return err;
 	batch_init(&batch, cluster, SCAN_WINDOW, SCAN_BYTES, scan_answered, &s);
 	for (size_t i = 0; i < count; i++)
-		extent_scan(&batch, inode, shift, MAX(extents[i].begin, inode_map_pos(from)),
+		extent_scan(&s, &batch, shift, MAX(extents[i].begin, inode_map_pos(from)),
 		            extents[i].end);
 	batch_fini(&batch);
 	free(extents);

@@ -66,6 +66,28 @@ static void only_the_first_lost_object_is_waited_for(void **state)
 	sf_volume_close(v);
 }
 
+/* A listing asks all placement groups, more than at once. */
+static void whoever_asks_for_much_waits_in_vain_once(void **state)
+{
+	struct fixture *t = *state;
+	struct sf_options o = {
+		.address = "127.0.0.1", .port = t->fake.nodes[1].port, .timeout_ms = 1000};
+	struct sf_volume_info *volumes;
+	struct sf_lock *locks;
+	struct sf_cluster *c;
+	size_t count;
+	time_t begin;
+
+	assert_int_equal(sf_connect(&o, &c), 0);
+	t->fake.meta_again = true;
+	begin = time(NULL);
+	assert_int_equal(sf_lock_list(c, &locks, &count), -ETIMEDOUT);
+	assert_int_equal(sf_volume_list(c, &volumes, &count), -ETIMEDOUT);
+	assert_true(time(NULL) - begin < 7);
+	t->fake.meta_again = false;
+	sf_disconnect(c);
+}
+
 static void an_answer_that_never_comes_is_asked_for_again(void **state)
 {
 	struct fixture *t = *state;
@@ -88,6 +110,7 @@ int main(void)
 		CASE(an_operation_ends_when_its_time_is_over),
 		CASE(an_answer_that_never_comes_is_asked_for_again),
 		CASE(only_the_first_lost_object_is_waited_for),
+		CASE(whoever_asks_for_much_waits_in_vain_once),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
