@@ -3,6 +3,7 @@
 
 #include <assert.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "client/lib/cluster.h"
 #include "lib/base/mem.h"
@@ -41,18 +42,24 @@ int call_request(struct sf_cluster *cluster, struct request *req)
 	return req->result < 0 ? error_set(req->result, "%s", req->why) : req->result;
 }
 
-static void slot_done(struct request *req)
+static void slot_free(struct batch_slot *slot)
 {
-	struct batch_slot *slot = req->arg;
 	struct batch *b = slot->batch;
 
-	b->done(slot, b->arg);
-	request_fini(req);
+	request_fini(&slot->req);
 	pthread_mutex_lock(&b->lock);
 	list_push_front(&b->free, &slot->link);
 	b->busy--;
 	pthread_cond_signal(&b->cond);
 	pthread_mutex_unlock(&b->lock);
+}
+
+static void slot_done(struct request *req)
+{
+	struct batch_slot *slot = req->arg;
+
+	slot->batch->done(slot, slot->batch->arg);
+	slot_free(slot);
 }
 
 void batch_init(struct batch *b, struct sf_cluster *cluster, uint32_t window, uint32_t memory_bytes,
@@ -90,7 +97,32 @@ struct batch_slot *batch_take(struct batch *b, enum request_route route, enum ms
 
 void batch_submit(struct batch_slot *slot)
 {
-	request_submit(slot->batch->cluster, &slot->req);
+	if (batch_failed(slot->batch))
+		slot_free(slot);
+	else
+		request_submit(slot->batch->cluster, &slot->req);
+}
+
+void batch_fail(struct batch_slot *slot)
+{
+	struct batch *b = slot->batch;
+
+	pthread_mutex_lock(&b->lock);
+	if (!b->err) {
+		b->err = slot->req.result;
+		memcpy(b->why, slot->req.why, sizeof(b->why));
+	}
+	pthread_mutex_unlock(&b->lock);
+}
+
+bool batch_failed(struct batch *b)
+{
+	bool failed;
+
+	pthread_mutex_lock(&b->lock);
+	failed = b->err != 0;
+	pthread_mutex_unlock(&b->lock);
+	return failed;
 }
 
 void batch_wait(struct batch *b)
@@ -101,7 +133,7 @@ void batch_wait(struct batch *b)
 	pthread_mutex_unlock(&b->lock);
 }
 
-void batch_fini(struct batch *b)
+int batch_fini(struct batch *b)
 {
 	batch_wait(b);
 	for (uint32_t i = 0; i < b->count; i++)
@@ -109,4 +141,5 @@ void batch_fini(struct batch *b)
 	free(b->slots);
 	pthread_cond_destroy(&b->cond);
 	pthread_mutex_destroy(&b->lock);
+	return b->err ? error_set(b->err, "%s", b->why) : 0;
 }

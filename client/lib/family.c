@@ -23,21 +23,17 @@ enum { READ_WINDOW = 64, LOCK_TRIES = 30 };
 struct inodes {
 	struct inode *v;
 	size_t count;
-	int err;
-	char why[ERROR_TEXT_LEN];
 };
 
 static void inode_answered(struct batch_slot *slot, void *arg)
 {
 	struct inodes *all = arg;
 
-	if (slot->req.result < 0) {
-		all->err = slot->req.result;
-		memcpy(all->why, slot->req.why, sizeof(all->why));
-	} else if (!(slot->req.reply_flags & MSG_F_ABSENT) &&
-	           inode_decode(slot->memory, &all->v[all->count]) == 0) {
+	if (slot->req.result < 0)
+		batch_fail(slot);
+	else if (!(slot->req.reply_flags & MSG_F_ABSENT) &&
+	         inode_decode(slot->memory, &all->v[all->count]) == 0)
 		all->count++;
-	}
 }
 
 int inodes_read_all(struct sf_cluster *cluster, struct inode **ret, size_t *ret_count)
@@ -53,7 +49,7 @@ int inodes_read_all(struct sf_cluster *cluster, struct inode **ret, size_t *ret_
 		return err;
 	all.v = xcalloc(count + 1, sizeof(all.v[0]));
 	batch_init(&batch, cluster, READ_WINDOW, INODE_HEADER_LEN, inode_answered, &all);
-	for (size_t i = 0; i < count && !all.err; i++) {
+	for (size_t i = 0; i < count && !batch_failed(&batch); i++) {
 		struct batch_slot *slot;
 
 		if (oid_index(oids[i]) != 0)
@@ -65,11 +61,11 @@ int inodes_read_all(struct sf_cluster *cluster, struct inode **ret, size_t *ret_
 		slot->req.rx = slot->memory;
 		batch_submit(slot);
 	}
-	batch_fini(&batch);
+	err = batch_fini(&batch);
 	free(oids);
-	if (all.err) {
+	if (err < 0) {
 		free(all.v);
-		return error_set(all.err, "%s", all.why);
+		return err;
 	}
 	*ret = all.v;
 	*ret_count = all.count;

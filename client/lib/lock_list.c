@@ -20,8 +20,6 @@ enum { LIST_WINDOW = 16 };
 struct lock_listing {
 	struct sf_lock *v;
 	size_t count;
-	int err;
-	char why[ERROR_TEXT_LEN];
 };
 
 static void lock_of_record(const struct lock_record *r, struct sf_lock *ret)
@@ -42,14 +40,12 @@ static void lock_answered(struct batch_slot *slot, void *arg)
 	struct lock_listing *l = arg;
 	struct lock_record r;
 
-	if (slot->req.result < 0 && slot->req.result != -ENOENT) {
-		l->err = slot->req.result;
-		memcpy(l->why, slot->req.why, sizeof(l->why));
-	} else if (slot->req.result == 0 && !(slot->req.reply_flags & MSG_F_ABSENT) &&
-	           lock_record_decode(slot->memory, &r) == 0 && r.volume[0] != '\001' &&
-	           !(r.flags & LOCK_LEFT)) {
+	if (slot->req.result < 0 && slot->req.result != -ENOENT)
+		batch_fail(slot);
+	else if (slot->req.result == 0 && !(slot->req.reply_flags & MSG_F_ABSENT) &&
+	         lock_record_decode(slot->memory, &r) == 0 && r.volume[0] != '\001' &&
+	         !(r.flags & LOCK_LEFT))
 		lock_of_record(&r, &l->v[l->count++]);
-	}
 }
 
 static int lock_compare(const void *a, const void *b)
@@ -72,7 +68,7 @@ int sf_lock_list(struct sf_cluster *cluster, struct sf_lock **ret, size_t *ret_c
 		return err;
 	l.v = xcalloc(count + 1, sizeof(l.v[0]));
 	batch_init(&batch, cluster, LIST_WINDOW, LOCK_RECORD_LEN, lock_answered, &l);
-	for (size_t i = 0; i < count && !l.err; i++) {
+	for (size_t i = 0; i < count && !batch_failed(&batch); i++) {
 		struct batch_slot *slot = batch_take(&batch, ROUTE_PRIMARY, MSG_OBJ_READ);
 
 		slot->req.pool = POOL_META;
@@ -81,11 +77,11 @@ int sf_lock_list(struct sf_cluster *cluster, struct sf_lock **ret, size_t *ret_c
 		slot->req.rx = slot->memory;
 		batch_submit(slot);
 	}
-	batch_fini(&batch);
+	err = batch_fini(&batch);
 	free(oids);
-	if (l.err) {
+	if (err < 0) {
 		free(l.v);
-		return error_set(l.err, "%s", l.why);
+		return err;
 	}
 	qsort(l.v, l.count, sizeof(l.v[0]), lock_compare);
 	*ret = l.v;

@@ -25,8 +25,6 @@ struct map_piece {
 struct copying {
 	struct map_piece pieces[COPY_WINDOW];
 	uint32_t shift;
-	int err;
-	char why[ERROR_TEXT_LEN];
 };
 
 static bool has_content(const uint8_t *bytes, uint64_t len)
@@ -42,13 +40,11 @@ static void piece_answered(struct batch_slot *slot, void *arg)
 	struct copying *c = arg;
 	struct map_piece *p = &c->pieces[slot->tag];
 
-	if (slot->req.result < 0) {
-		c->err = slot->req.result;
-		memcpy(c->why, slot->req.why, sizeof(c->why));
-	} else if (slot->req.type == MSG_OBJ_READ) {
+	if (slot->req.result < 0)
+		batch_fail(slot);
+	else if (slot->req.type == MSG_OBJ_READ)
 		p->filled = !(slot->req.reply_flags & MSG_F_ABSENT) &&
 		            has_content(p->bytes, p->len);
-	}
 }
 
 static void piece_submit(struct copying *c, struct batch *batch, uint32_t i, uint32_t volume,
@@ -91,12 +87,12 @@ static void extent_copy(struct copying *c, struct batch *batch, const struct ino
 {
 	uint32_t count;
 
-	while (!c->err && pos < end) {
+	while (!batch_failed(batch) && pos < end) {
 		pos = pieces_cut(c, pos, end, &count);
 		for (uint32_t i = 0; i < count; i++)
 			piece_submit(c, batch, i, from->info.id, MSG_OBJ_READ);
 		batch_wait(batch);
-		for (uint32_t i = 0; i < count && !c->err; i++)
+		for (uint32_t i = 0; i < count && !batch_failed(batch); i++)
 			if (c->pieces[i].filled)
 				piece_submit(c, batch, i, to->info.id, MSG_OBJ_WRITE);
 		batch_wait(batch);
@@ -111,22 +107,20 @@ int map_copy(struct sf_cluster *cluster, const struct inode *from, const struct 
 	struct map_extent *extents;
 	struct batch batch;
 	size_t count;
-	int err = map_extents_read(cluster, from, &extents, &count);
+	int failed, err = map_extents_read(cluster, from, &extents, &count);
 
 	if (err < 0)
 		return err;
 	c = xcalloc(1, sizeof(*c));
 	err = inode_part_shift(cluster, &c->shift);
 	batch_init(&batch, cluster, COPY_WINDOW, 0, piece_answered, c);
-	for (size_t i = 0; i < count && !err && !c->err; i++)
+	for (size_t i = 0; i < count && !err && !batch_failed(&batch); i++)
 		extent_copy(c, &batch, from, to, MAX(extents[i].begin, (uint64_t)INODE_HEADER_LEN),
 		            MIN(extents[i].end, end));
-	batch_fini(&batch);
+	failed = batch_fini(&batch);
 	free(extents);
-	if (!err && c->err)
-		err = error_set(c->err, "%s", c->why);
 	free(c);
-	return err;
+	return err ? err : failed;
 }
 
 /* ---- Objects of one's own ---- */

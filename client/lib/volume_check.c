@@ -21,8 +21,6 @@ struct check {
 	uint64_t total;
 	sf_progress progress;
 	void *arg;
-	int err;
-	char why[ERROR_TEXT_LEN];
 };
 
 static void check_answered(struct batch_slot *slot, void *arg)
@@ -42,12 +40,10 @@ static void check_answered(struct batch_slot *slot, void *arg)
 		r->undecided_objects += req->reply->check.undecided;
 		r->absent_objects += req->result == 0 && !req->reply->check.shards;
 	}
-	if (req->result == -EIO || req->result == -ENOENT) {
+	if (req->result == -EIO || req->result == -ENOENT)
 		r->lost_objects++;
-	} else if (req->result < 0) {
-		c->err = req->result;
-		memcpy(c->why, req->why, sizeof(c->why));
-	}
+	else if (req->result < 0)
+		batch_fail(slot);
 	if (c->progress)
 		c->progress(c->arg, r->objects, c->total);
 }
@@ -94,7 +90,7 @@ static void check_add_inode(struct check *c, const struct inode *inode, uint32_t
 	/* The total first: from the first answer on it is read by the I/O thread. */
 	for (uint32_t part = 0; part < count; part++)
 		c->total += used[part];
-	for (uint32_t part = 0; part < count && !c->err; part++)
+	for (uint32_t part = 0; part < count && !batch_failed(&c->batch); part++)
 		if (used[part])
 			check_add(c, POOL_META, oid_inode(inode->info.id, part));
 	free(used);
@@ -120,12 +116,12 @@ int sf_snapshot_check(struct sf_cluster *cluster, const char *name, const char *
 	c.total = o.count;
 	batch_init(&c.batch, cluster, CHECK_WINDOW, 0, check_answered, &c);
 	check_add_inode(&c, &inode, shift, &o);
-	for (size_t i = 0; i < o.count && !c.err; i++)
+	for (size_t i = 0; i < o.count && !batch_failed(&c.batch); i++)
 		check_add(&c, inode.info.pool, o.oids[i]);
-	batch_fini(&c.batch);
+	err = batch_fini(&c.batch);
 	free(o.oids);
 	*ret = c.result;
-	return c.err ? error_set(c.err, "%s", c.why) : 0;
+	return err;
 }
 
 int sf_volume_check(struct sf_cluster *cluster, const char *name, bool repair,

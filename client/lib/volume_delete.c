@@ -19,26 +19,16 @@
 
 enum { DELETE_WINDOW = 32 };
 
-struct deletion {
-	struct batch batch;
-	uint32_t pool, volume;
-	int err;
-	char why[ERROR_TEXT_LEN];
-};
-
 static void deletion_answered(struct batch_slot *slot, void *arg)
 {
-	struct deletion *d = arg;
-
-	if (slot->req.result < 0 && slot->req.result != -ENOENT) {
-		d->err = slot->req.result;
-		memcpy(d->why, slot->req.why, sizeof(d->why));
-	}
+	(void)arg;
+	if (slot->req.result < 0 && slot->req.result != -ENOENT)
+		batch_fail(slot);
 }
 
-static void deletion_add(struct deletion *d, uint32_t pool, uint64_t oid)
+static void deletion_add(struct batch *batch, uint32_t pool, uint64_t oid)
 {
-	struct batch_slot *slot = batch_take(&d->batch, ROUTE_PRIMARY, MSG_OBJ_DELETE);
+	struct batch_slot *slot = batch_take(batch, ROUTE_PRIMARY, MSG_OBJ_DELETE);
 
 	slot->req.pool = pool;
 	slot->req.oid = oid;
@@ -47,13 +37,12 @@ static void deletion_add(struct deletion *d, uint32_t pool, uint64_t oid)
 
 int objects_delete(struct sf_cluster *cluster, uint32_t pool, const uint64_t *oids, size_t count)
 {
-	struct deletion d = {0};
+	struct batch batch;
 
-	batch_init(&d.batch, cluster, DELETE_WINDOW, 0, deletion_answered, &d);
-	for (size_t i = 0; i < count && !d.err; i++)
-		deletion_add(&d, pool, oids[i]);
-	batch_fini(&d.batch);
-	return d.err ? error_set(d.err, "%s", d.why) : 0;
+	batch_init(&batch, cluster, DELETE_WINDOW, 0, deletion_answered, NULL);
+	for (size_t i = 0; i < count && !batch_failed(&batch); i++)
+		deletion_add(&batch, pool, oids[i]);
+	return batch_fini(&batch);
 }
 
 struct owned {

@@ -126,8 +126,6 @@ struct listing {
 		uint64_t oid;
 		bool started, done;
 	} * cursors; /* per PG */
-	int err;
-	char why[ERROR_TEXT_LEN];
 };
 
 static void listing_add(struct listing *l, const struct shard_entry *e)
@@ -156,8 +154,7 @@ static void listing_answered(struct batch_slot *slot, void *arg)
 
 	cursor->done = true;
 	if (req->result < 0) {
-		l->err = req->result;
-		memcpy(l->why, req->why, sizeof(l->why));
+		batch_fail(slot);
 		return;
 	}
 	for (uint32_t i = 0; i < reply->entry_count; i++)
@@ -178,7 +175,7 @@ static bool listing_round(struct listing *l, struct batch *b, uint32_t pool, uin
 {
 	bool sent = false;
 
-	for (uint32_t pg = 0; pg < pg_count && !l->err; pg++) {
+	for (uint32_t pg = 0; pg < pg_count && !batch_failed(b); pg++) {
 		const struct list_cursor *cursor = &l->cursors[pg];
 		struct batch_slot *slot;
 
@@ -198,7 +195,7 @@ static bool listing_round(struct listing *l, struct batch *b, uint32_t pool, uin
 		sent = true;
 	}
 	batch_wait(b);
-	return sent && l->err == 0;
+	return sent && !batch_failed(b);
 }
 
 int objects_list(struct sf_cluster *cluster, uint32_t pool, uint64_t first, uint64_t last,
@@ -215,15 +212,15 @@ int objects_list(struct sf_cluster *cluster, uint32_t pool, uint64_t first, uint
 	batch_init(&batch, cluster, LIST_WINDOW, 0, listing_answered, &l);
 	while (listing_round(&l, &batch, pool, facts.pg_count))
 		;
-	batch_fini(&batch);
+	err = batch_fini(&batch);
 	free(l.cursors);
-	if (l.err || !ret_sizes) {
+	if (err < 0 || !ret_sizes) {
 		free(l.sizes);
 		l.sizes = NULL;
 	}
-	if (l.err) {
+	if (err < 0) {
 		free(l.oids);
-		return error_set(l.err, "%s", l.why);
+		return err;
 	}
 	*ret = l.oids;
 	if (ret_sizes)
@@ -305,34 +302,30 @@ struct scan {
 	uint64_t from;
 	void (*entry)(void *arg, uint64_t index, uint32_t owner);
 	void *arg;
-	int err;
-	char why[ERROR_TEXT_LEN];
 };
 
 static void scan_answered(struct batch_slot *slot, void *arg)
 {
 	struct scan *s = arg;
 
-	if (slot->req.result == 0) {
+	if (slot->req.result == 0)
 		map_bytes_scan(s->inode, slot->tag, slot->memory, slot->req.length, s->from,
 		               s->entry, s->arg);
-	} else if (slot->req.result != -ENOENT) {
-		s->err = slot->req.result;
-		memcpy(s->why, slot->req.why, sizeof(s->why));
-	}
+	else if (slot->req.result != -ENOENT)
+		batch_fail(slot);
 }
 
-static void extent_scan(struct scan *s, struct batch *batch, uint32_t shift, uint64_t begin,
-                        uint64_t end)
+static void extent_scan(struct batch *batch, const struct inode *inode, uint32_t shift,
+                        uint64_t begin, uint64_t end)
 {
 	uint64_t pos = begin & ~(uint64_t)(SCAN_BYTES - 1);
 
-	for (; pos < end && !s->err; pos += SCAN_BYTES) {
+	for (; pos < end && !batch_failed(batch); pos += SCAN_BYTES) {
 		struct batch_slot *slot = batch_take(batch, ROUTE_PRIMARY, MSG_OBJ_READ);
 
 		slot->tag = pos;
 		slot->req.pool = POOL_META;
-		slot->req.oid = oid_inode(s->inode->info.id, (uint32_t)(pos >> shift));
+		slot->req.oid = oid_inode(inode->info.id, (uint32_t)(pos >> shift));
 		slot->req.offset = pos & ((1ull << shift) - 1);
 		slot->req.length = MIN((uint64_t)SCAN_BYTES, end - pos);
 		slot->req.rx = slot->memory;
@@ -357,9 +350,8 @@ int volume_map_scan(struct sf_cluster *cluster, const struct inode *inode, uint6
 		return err;
 	batch_init(&batch, cluster, SCAN_WINDOW, SCAN_BYTES, scan_answered, &s);
 	for (size_t i = 0; i < count; i++)
-		extent_scan(&s, &batch, shift, MAX(extents[i].begin, inode_map_pos(from)),
+		extent_scan(&batch, inode, shift, MAX(extents[i].begin, inode_map_pos(from)),
 		            extents[i].end);
-	batch_fini(&batch);
 	free(extents);
-	return s.err ? error_set(s.err, "%s", s.why) : 0;
+	return batch_fini(&batch);
 }

@@ -21,12 +21,6 @@ struct found {
 	bool valid;
 };
 
-struct reading {
-	struct found *v;
-	int err;
-	char why[ERROR_TEXT_LEN];
-};
-
 static void entry_count(void *arg, uint64_t index, uint32_t owner)
 {
 	struct found *f = arg;
@@ -39,13 +33,11 @@ static void entry_count(void *arg, uint64_t index, uint32_t owner)
 
 static void inode_answered(struct batch_slot *slot, void *arg)
 {
-	struct reading *r = arg;
-	struct found *f = &r->v[slot->tag];
+	struct found *f = (struct found *)arg + slot->tag;
 	uint64_t len = slot->req.length;
 
 	if (slot->req.result < 0) {
-		r->err = slot->req.result;
-		memcpy(r->why, slot->req.why, sizeof(r->why));
+		batch_fail(slot);
 		return;
 	}
 	/* Gone since it was listed, or damaged: one bad inode does not hide the others. */
@@ -59,11 +51,10 @@ static void inode_answered(struct batch_slot *slot, void *arg)
 static int inodes_read(struct sf_cluster *cluster, const uint64_t *oids, const uint32_t *sizes,
                        size_t count, struct found *v)
 {
-	struct reading r = {.v = v};
 	struct batch batch;
 
-	batch_init(&batch, cluster, READ_WINDOW, FIRST_READ, inode_answered, &r);
-	for (size_t i = 0; i < count && !r.err; i++) {
+	batch_init(&batch, cluster, READ_WINDOW, FIRST_READ, inode_answered, v);
+	for (size_t i = 0; i < count && !batch_failed(&batch); i++) {
 		struct batch_slot *slot;
 
 		if (oid_index(oids[i]) != 0)
@@ -77,8 +68,7 @@ static int inodes_read(struct sf_cluster *cluster, const uint64_t *oids, const u
 		slot->req.rx = slot->memory;
 		batch_submit(slot);
 	}
-	batch_fini(&batch);
-	return r.err ? error_set(r.err, "%s", r.why) : 0;
+	return batch_fini(&batch);
 }
 
 /* Counts what the first read did not cover. */
