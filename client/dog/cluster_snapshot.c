@@ -4,7 +4,7 @@
  * All volumes of a cluster in a directory (client/dog/farm.h), and back.
  *
  * Save: a working volume is snapshotted for as long as it is read, so that what is saved of it is
- * of one moment. Objects of zeros are left out.
+ * of one moment. Objects that are not there, or full of zeros, are left out.
  *
  * Load: first everything that the snapshot names is read and verified, and no volume of it may
  * exist; only then volumes are made. Of each its snapshots are made again, oldest first: only
@@ -57,33 +57,48 @@ static bool all_zeros(const uint8_t *data, size_t len)
 	return len == 0 || (data[0] == 0 && memcmp(data, data + 1, len - 1) == 0);
 }
 
-/* One volume or snapshot, opened: {"index": hash}. */
-static int save_objects(struct run *r, struct sf_volume *volume, const struct sf_volume_info *info, json_t *objects)
+/* {"index": hash} */
+static int save_object(struct run *r, struct sf_volume *volume, const struct sf_volume_info *info, uint64_t index,
+                       json_t *objects)
 {
-	uint64_t size = 1ull << info->object_shift;
+	uint64_t size = 1ull << info->object_shift, at = index * size;
+	size_t len = info->size_bytes - at < size ? info->size_bytes - at : size;
 	char hash[FARM_HASH_LEN], key[24];
 	bool fresh;
+	int err = sf_read(volume, r->data, len, at);
 
-	r->data = realloc(r->data, size);
-	for (uint64_t index = 0, at = 0; at < info->size_bytes; index++, at += size) {
-		size_t len = info->size_bytes - at < size ? info->size_bytes - at : size;
-		int err = sf_read(volume, r->data, len, at);
-		if (interrupted)
-			return -EINTR;
-		if (err < 0)
-			return dog_fail(err, "read VDI %s", info->name), err;
-		progress_update(&r->progress, ++r->objects);
-		if (all_zeros(r->data, len))
-			continue;
-		err = farm_put(&r->farm, r->data, len, hash, &fresh);
-		if (err < 0)
-			return farm_fail(&r->farm, err, "save the cluster"), err;
-		r->fresh += fresh;
-		r->bytes += fresh ? len : 0;
-		snprintf(key, sizeof(key), "%llu", (unsigned long long)index);
-		json_object_set_new(objects, key, json_string(hash));
-	}
+	if (interrupted)
+		return -EINTR;
+	if (err < 0)
+		return dog_fail(err, "read VDI %s", info->name), err;
+	progress_update(&r->progress, ++r->objects);
+	if (all_zeros(r->data, len))
+		return 0;
+	err = farm_put(&r->farm, r->data, len, hash, &fresh);
+	if (err < 0)
+		return farm_fail(&r->farm, err, "save the cluster"), err;
+	r->fresh += fresh;
+	r->bytes += fresh ? len : 0;
+	snprintf(key, sizeof(key), "%llu", (unsigned long long)index);
+	json_object_set_new(objects, key, json_string(hash));
 	return 0;
+}
+
+/* Of a snapshot, opened: what its map does not show reads as zeros. */
+static int save_objects(struct run *r, struct sf_volume *volume, const struct sf_volume_info *info, const char *tag,
+                        json_t *objects)
+{
+	struct sf_map_entry *entries;
+	size_t count;
+	int err = sf_volume_map(r->dog->cluster, info->name, tag, &entries, &count);
+
+	if (err < 0)
+		return dog_fail(err, "read the map of VDI %s", info->name), err;
+	r->data = realloc(r->data, 1ull << info->object_shift);
+	for (size_t i = 0; i < count && !err; i++)
+		err = save_object(r, volume, info, entries[i].index, objects);
+	free(entries);
+	return err;
 }
 
 static json_t *describe(const struct sf_volume_info *info)
@@ -109,8 +124,10 @@ static int save_one(struct run *r, const struct sf_volume_info *info, const char
 	if (!info->snapshot_id)
 		err = sf_snapshot_create(c, info->name, temporary);
 	snprintf(number, sizeof(number), "%u", info->snapshot_id);
+	if (!*tag)
+		tag = number;
 	if (!err)
-		err = sf_snapshot_open(c, info->name, *tag ? tag : number, &volume);
+		err = sf_snapshot_open(c, info->name, tag, &volume);
 	if (err < 0)
 		return dog_fail(err, "open VDI %s", info->name), err;
 	sf_volume_get_info(volume, &now);
@@ -124,7 +141,7 @@ static int save_one(struct run *r, const struct sf_volume_info *info, const char
 		json_object_set_new(one, "snapshot", json_false());
 	}
 	if (!err)
-		err = save_objects(r, volume, &now, json_object_get(one, "objects"));
+		err = save_objects(r, volume, &now, tag, json_object_get(one, "objects"));
 	sf_volume_close(volume);
 	if (!info->snapshot_id && sf_snapshot_delete(c, info->name, temporary) < 0)
 		fprintf(stderr, "VDI %s keeps the snapshot %s: %s\n", info->name, temporary, sf_error());
@@ -163,7 +180,7 @@ static int save(struct run *r, const char *tag)
 		return json_decref(snapshot), dog_fail(err, "list the volumes");
 	qsort(list, count, sizeof(*list), by_name_and_age);
 	for (size_t i = 0; i < count; i++)
-		total += (list[i].size_bytes + (1ull << list[i].object_shift) - 1) >> list[i].object_shift;
+		total += (list[i].used_bytes + list[i].shared_bytes) >> list[i].object_shift;
 	progress_begin(&r->progress, total, false);
 	for (size_t i = 0; i < count && !err; i++)
 		err = save_one(r, &list[i], temporary, json_object_get(snapshot, "volumes"));
