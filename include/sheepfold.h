@@ -38,6 +38,9 @@ struct sf_options {
 	/* The cluster's key (`dog key generate`). NULL: what $SHEEPFOLD_KEY_FILE names; "", or no such
 	 * variable: none. */
 	const char *key_file;
+	/* NULL, or what ends preallocating and copying volumes once it is true: with -EINTR, and as if
+	 * it had not been begun. Must stay valid. */
+	const volatile bool *stop;
 };
 
 /* Connects to any daemon and fetches the map. A cluster that is not formatted yet can be

@@ -1,20 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "client/dog/progress.h"
 #include "client/dog/vdi.h"
-
-/* Ctrl-C: the volume is as before, and nothing is left lying. */
-static volatile bool stop;
-
-static void on_interrupt(int number)
-{
-	(void)number;
-	stop = true;
-}
 
 static void on_progress(void *arg, uint64_t done, uint64_t total)
 {
@@ -27,14 +17,13 @@ static void on_progress(void *arg, uint64_t done, uint64_t total)
 static int redundancy_option(struct dog *dog, struct sf_redundancy *ret)
 {
 	const char *text = option_get(dog, "copies");
-	struct sigaction action = {.sa_handler = on_interrupt};
 
 	if (!text)
 		return dog_usage("the new redundancy is missing: -c COPIES|K:M");
 	if (sf_redundancy_parse(text, ret) < 0)
 		return dog_usage("%s", sf_error());
-	sigaction(SIGINT, &action, NULL);
-	sigaction(SIGTERM, &action, NULL);
+	/* Ctrl-C: the volume is as before, and nothing is left lying. */
+	dog_catch_interrupt(dog);
 	return dog_connect(dog);
 }
 
@@ -44,7 +33,7 @@ static int convert(struct dog *dog, const char *name, struct sf_redundancy redun
 	int err;
 
 	progress_begin(&p, 0, false);
-	err = sf_volume_alter_copy(dog->cluster, name, redundancy, &stop, on_progress, &p);
+	err = sf_volume_alter_copy(dog->cluster, name, redundancy, dog->stop, on_progress, &p);
 	progress_end(&p);
 	return err < 0 ? vdi_fail(err, "convert", name) : DOG_OK;
 }
@@ -72,7 +61,7 @@ int cluster_alter_copy(struct dog *dog, int argc, char **argv)
 	err = sf_volume_list(dog->cluster, &list, &count);
 	if (err < 0)
 		return dog_fail(err, "list the VDIs");
-	for (size_t i = 0; i < count && !stop; i++) {
+	for (size_t i = 0; i < count && !*dog->stop; i++) {
 		if (list[i].snapshot_id)
 			continue;
 		one = convert(dog, list[i].name, redundancy);

@@ -55,10 +55,14 @@ struct dog {
 	const struct dog_verb *verb;
 	const char *values[DOG_OPTIONS_MAX]; /* of verb->options; "" for a flag that is set */
 	struct sf_cluster *cluster;
+	const volatile bool *stop; /* for the cluster handle; NULL: a signal ends us at once */
 };
 
 /* NULL: not given; "" for a flag. */
 const char *option_get(const struct dog *dog, const char *name);
+
+/* From now on SIGINT and SIGTERM make it true, once; the next one ends us. Before dog_connect. */
+const volatile bool *dog_catch_interrupt(struct dog *dog);
 
 /* Connects on first use. 0 or an exit code; the error has been printed. */
 int dog_connect(struct dog *dog);

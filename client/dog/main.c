@@ -74,9 +74,28 @@ int dog_usage(const char *fmt, ...)
 	return DOG_USAGE;
 }
 
+static volatile bool interrupted;
+
+static void on_interrupt(int number)
+{
+	(void)number;
+	interrupted = true;
+}
+
+const volatile bool *dog_catch_interrupt(struct dog *dog)
+{
+	struct sigaction action = {.sa_handler = on_interrupt, .sa_flags = (int)SA_RESETHAND};
+
+	sigaction(SIGINT, &action, NULL);
+	sigaction(SIGTERM, &action, NULL);
+	dog->stop = &interrupted;
+	return dog->stop;
+}
+
 int dog_connect(struct dog *dog)
 {
-	struct sf_options options = {.address = dog->address, .port = dog->port, .key_file = dog->key_file};
+	struct sf_options options = {
+		.address = dog->address, .port = dog->port, .key_file = dog->key_file, .stop = dog->stop};
 	int err;
 
 	if (dog->cluster)

@@ -72,6 +72,8 @@ static int vdi_create(struct dog *dog, int argc, char **argv)
 		code = size_parse(argv[1], &o.size_bytes);
 	if (!code)
 		code = create_options(dog, &o);
+	if (o.preallocate)
+		dog_catch_interrupt(dog);
 	if (!code)
 		code = dog_connect(dog);
 	if (code)

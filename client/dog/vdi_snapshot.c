@@ -44,16 +44,19 @@ int vdi_clone(struct dog *dog, int argc, char **argv)
 {
 	const char *tag;
 	uint32_t flags = 0;
-	int code = tag_option(dog, argv[0], &tag), err;
+	int code, err;
 
-	if (!code)
-		code = vdi_name_check(argv[1]);
-	if (code)
-		return code;
 	if (option_get(dog, "no-share"))
 		flags |= SF_CLONE_COPY;
 	if (option_get(dog, "prealloc"))
 		flags |= SF_CLONE_COPY | SF_CLONE_PREALLOCATE;
+	if (flags)
+		dog_catch_interrupt(dog);
+	code = tag_option(dog, argv[0], &tag);
+	if (!code)
+		code = vdi_name_check(argv[1]);
+	if (code)
+		return code;
 	err = sf_volume_clone(dog->cluster, argv[0], tag, argv[1], flags);
 	if (err == -EEXIST)
 		return vdi_fail(err, "create", argv[1]);

@@ -163,6 +163,7 @@ static struct sf_cluster *cluster_create(const struct sf_options *o)
 	uint64_t seed[2];
 
 	c->timeout_ms = o->timeout_ms ? o->timeout_ms : DEFAULT_TIMEOUT_MS;
+	c->stop = o->stop;
 	c->window = o->window ? o->window : DEFAULT_WINDOW;
 	c->lease_ms = MAX(o->lease_ms ? o->lease_ms : LOCK_LEASE_MS, (uint32_t)LOCK_LEASE_MIN_MS);
 	pthread_mutex_init(&c->lock, NULL);

@@ -31,6 +31,7 @@ struct endpoint {
 
 struct sf_cluster {
 	uint32_t timeout_ms, window, lease_ms;
+	const volatile bool *stop; /* or NULL */
 	struct tls *tls; /* NULL: no key */
 	char *key_file;  /* NULL: no key */
 	struct timespec key_changed; /* when what we have of it was written */

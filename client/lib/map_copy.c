@@ -146,12 +146,16 @@ static int object_own(struct sf_volume *volume, uint64_t index, uint8_t *bytes)
 {
 	uint64_t begin = index << volume->info.object_shift;
 	uint64_t len = MIN(volume->info.size_bytes - begin, 1ull << volume->info.object_shift);
-	int err = sf_read(volume, bytes, len, begin);
+	const volatile bool *stop = volume->cluster->stop;
+	int err;
 
+	if (stop && *stop)
+		return error_set(-EINTR, "interrupted");
+	err = sf_read(volume, bytes, len, begin);
 	return err ? err : sf_write(volume, bytes, len, begin);
 }
 
-int volume_own_all(struct sf_volume *volume, bool all)
+static int volume_own_all(struct sf_volume *volume, bool all)
 {
 	struct inode inode = {.info = volume->info};
 	uint64_t objects = volume_objects(volume->info.size_bytes, volume->info.object_shift);
@@ -166,4 +170,16 @@ int volume_own_all(struct sf_volume *volume, bool all)
 	free(x.v);
 	free(bytes);
 	return err;
+}
+
+int inode_own_all(struct sf_cluster *cluster, const struct inode *inode, bool all)
+{
+	struct sf_volume *volume;
+	int err = volume_open_inode(cluster, inode, &volume), closed;
+
+	if (err < 0)
+		return err;
+	err = volume_own_all(volume, all);
+	closed = sf_volume_close(volume);
+	return err ? err : closed;
 }

@@ -239,15 +239,10 @@ int sf_snapshot_rollback(struct sf_cluster *cluster, const char *name, const cha
 
 static int clone_fill(struct sf_cluster *cluster, struct inode *inode, uint32_t flags)
 {
-	struct sf_volume *volume;
-	int err = volume_open_inode(cluster, inode, &volume), closed;
+	int err = inode_own_all(cluster, inode, flags & SF_CLONE_PREALLOCATE);
 
 	if (err < 0)
 		return err;
-	err = volume_own_all(volume, flags & SF_CLONE_PREALLOCATE);
-	closed = sf_volume_close(volume);
-	if (err || closed)
-		return err ? err : closed;
 	inode->info.parent_id = 0;
 	inode->family = inode->creator;
 	return 0;
@@ -292,17 +287,7 @@ static int volume_clone(struct sf_cluster *cluster, const char *name, const char
 	inode.flags |= INODE_CLONE;
 	if (flags)
 		err = clone_fill(cluster, &inode, flags);
-	if (!err) {
-		inode.flags &= ~(uint32_t)INODE_PENDING;
-		err = inode_write(cluster, &inode);
-	} else {
-		char why[ERROR_TEXT_LEN];
-
-		snprintf(why, sizeof(why), "%s", sf_error());
-		(void)volume_delete_finish(cluster, &inode);
-		error_set(err, "%s", why);
-	}
-	return err;
+	return inode_publish(cluster, &inode, err);
 }
 
 int sf_volume_clone(struct sf_cluster *cluster, const char *name, const char *tag,

@@ -9,10 +9,9 @@
 #include "client/lib/cluster.h"
 #include "client/lib/error.h"
 #include "client/lib/lock_visit.h"
+#include "client/lib/map_copy.h"
 #include "client/lib/volume_delete.h"
 #include "client/lib/volume_dir.h"
-#include "lib/base/mem.h"
-#include "lib/base/prng.h"
 
 enum { CREATE_TRIES = 10, PROBES_MAX = 1 << 16 };
 
@@ -130,26 +129,17 @@ int inode_place(struct sf_cluster *cluster, struct inode *inode, bool beside)
 	return err;
 }
 
-static int volume_preallocate(struct sf_cluster *cluster, const char *name)
+int inode_publish(struct sf_cluster *cluster, struct inode *inode, int err)
 {
-	struct sf_volume_info info;
-	struct sf_volume *volume;
-	uint8_t *zeros;
-	int err = sf_volume_open(cluster, name, &volume);
+	char why[ERROR_TEXT_LEN];
 
-	if (err < 0)
-		return err;
-	sf_volume_get_info(volume, &info);
-	zeros = xcalloc(1, (size_t)1 << info.object_shift);
-	for (uint64_t at = 0, n; at < info.size_bytes && !err; at += n) {
-		n = info.size_bytes - at;
-		if (n > 1ull << info.object_shift)
-			n = 1ull << info.object_shift;
-		err = sf_write(volume, zeros, n, at);
+	if (!err) {
+		inode->flags &= ~(uint32_t)INODE_PENDING;
+		return inode_write(cluster, inode);
 	}
-	free(zeros);
-	(void)sf_volume_close(volume);
-	return err;
+	snprintf(why, sizeof(why), "%s", sf_error());
+	(void)volume_delete_finish(cluster, inode);
+	return error_set(err, "%s", why);
 }
 
 static int options_check(const char *name, const struct sf_volume_options *o)
@@ -193,10 +183,12 @@ static int volume_create(struct sf_cluster *cluster, const char *name,
 	snprintf(inode.info.name, sizeof(inode.info.name), "%s", name);
 	inode.info.size_bytes = options->size_bytes;
 	inode.info.created_s = inode.changed_s = (uint64_t)time(NULL);
+	if (options->preallocate)
+		inode.flags = INODE_PENDING;
 	err = inode_place(cluster, &inode, false);
-	if (err == 0 && options->preallocate)
-		err = volume_preallocate(cluster, name);
-	return err;
+	if (err < 0 || !options->preallocate)
+		return err;
+	return inode_publish(cluster, &inode, inode_own_all(cluster, &inode, true));
 }
 
 int sf_volume_create(struct sf_cluster *cluster, const char *name,

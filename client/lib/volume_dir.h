@@ -22,6 +22,9 @@ int inode_create(struct sf_cluster *cluster, const struct inode *inode);
 /* Gives the inode an id by its name and creates it. -EEXIST: there is a volume of this name, unless
  * it is to stand beside that. */
 int inode_place(struct sf_cluster *cluster, struct inode *inode, bool beside);
+/* Of a new volume, placed as INODE_PENDING: it is one from now on; after an error of what was to be
+ * done before it is deleted again, and the error returned. */
+int inode_publish(struct sf_cluster *cluster, struct inode *inode, int err);
 /* Fills redundancy, object shift and pool of info; makes the pool unless there is one like it. */
 int pool_choose(struct sf_cluster *cluster, const struct sf_volume_options *options,
                 struct sf_volume_info *info);

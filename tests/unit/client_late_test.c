@@ -209,15 +209,17 @@ static void preallocation_does_not_overwrite_what_another_writes(void **state)
 {
 	struct fixture *t = *state;
 	struct sf_cluster *other = connect_other(t);
+	uint64_t oid = oid_inode(volume_id_of_name("test"), 0);
+	struct sf_volume_options o = {.size_bytes = MIB};
 	struct sf_volume_info info;
-	struct sf_volume *v;
 	pthread_t thread;
 
 	t->fake.answer_again = UINT32_MAX;
 	assert_int_equal(pthread_create(&thread, NULL, create_main, t), 0);
-	while (sf_volume_stat(other, "test", &info) != 0)
+	while (!fake_has(&t->fake, POOL_META, oid))
 		nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
-	assert_int_equal(sf_volume_open_write(other, "test", "test", &v), -EBUSY);
+	assert_int_equal(sf_volume_stat(other, "test", &info), -ENOENT);
+	assert_int_equal(sf_volume_create(other, "test", &o), -EBUSY);
 	t->fake.answer_again = 0;
 	pthread_join(thread, NULL);
 	assert_int_equal(write_text(other, 0, "mine"), 0);
@@ -226,6 +228,55 @@ static void preallocation_does_not_overwrite_what_another_writes(void **state)
 }
 
 /* What it reads stays, though it was told that the write had failed. */
+/* As soon as something has been written. */
+struct stopping {
+	struct fixture *t;
+	uint32_t before;
+	volatile bool stop;
+};
+
+static void *stop_main(void *arg)
+{
+	struct stopping *s = arg;
+
+	while (fake_count(&s->t->fake, POOL_DATA) < s->before + 2)
+		nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+	s->stop = true;
+	return NULL;
+}
+
+static void what_is_stopped_leaves_nothing(void **state)
+{
+	struct fixture *t = *state;
+	struct stopping s = {.t = t};
+	struct sf_options o = {
+		.address = "127.0.0.1", .port = t->fake.nodes[0].port, .stop = &s.stop};
+	struct sf_volume_options big = {.size_bytes = 4000ull * MIB, .preallocate = true};
+	struct sf_volume_info info;
+	struct sf_cluster *c;
+	pthread_t thread;
+
+	fixture_make_volume(t, "test", big.size_bytes);
+	assert_int_equal(write_text(t->cluster, 0, "first"), 0);
+	assert_int_equal(sf_snapshot_create(t->cluster, "test", "one"), 0);
+	s.before = fake_count(&t->fake, POOL_DATA);
+	assert_int_equal(sf_connect(&o, &c), 0);
+	for (int clone = 0; clone < 2; clone++) {
+		s.stop = false;
+		assert_int_equal(pthread_create(&thread, NULL, stop_main, &s), 0);
+		if (clone)
+			assert_int_equal(sf_volume_clone(c, "test", "one", "new",
+			                                 SF_CLONE_COPY | SF_CLONE_PREALLOCATE),
+			                 -EINTR);
+		else
+			assert_int_equal(sf_volume_create(c, "new", &big), -EINTR);
+		pthread_join(thread, NULL);
+		assert_int_equal(fake_count(&t->fake, POOL_DATA), s.before);
+		assert_int_equal(sf_volume_stat(c, "new", &info), -ENOENT);
+	}
+	sf_disconnect(c);
+}
+
 static void what_a_living_writer_left_unlisted_is_in_a_snapshot(void **state)
 {
 	struct fixture *t = *state;
@@ -342,6 +393,7 @@ int main(void)
 		CASE(beside_a_deletion_of_what_makes_it_valid),
 		CASE(what_is_resized_is_not_pending_any_more),
 		CASE(preallocation_does_not_overwrite_what_another_writes),
+		CASE(what_is_stopped_leaves_nothing),
 		CASE(what_a_living_writer_left_unlisted_is_in_a_snapshot),
 		CASE(a_snapshots_deletion_keeps_no_writer_waiting),
 		CASE(a_conversion_that_goes_on_is_no_leftover),
