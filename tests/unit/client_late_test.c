@@ -227,7 +227,6 @@ static void preallocation_does_not_overwrite_what_another_writes(void **state)
 	sf_disconnect(other);
 }
 
-/* What it reads stays, though it was told that the write had failed. */
 /* As soon as something has been written. */
 struct stopping {
 	struct fixture *t;
@@ -277,6 +276,7 @@ static void what_is_stopped_leaves_nothing(void **state)
 	sf_disconnect(c);
 }
 
+/* What it reads stays, though it was told that the write had failed. */
 static void what_a_living_writer_left_unlisted_is_in_a_snapshot(void **state)
 {
 	struct fixture *t = *state;
