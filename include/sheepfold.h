@@ -104,7 +104,7 @@ int sf_volume_delete(struct sf_cluster *cluster, const char *name);
 int sf_volume_resize(struct sf_cluster *cluster, const char *name, uint64_t size_bytes);
 
 /*
- * Snapshots. tag: 1 to 255 bytes, of its volume alone, and not a decimal number; where one is meant
+ * Snapshots. tag: 1 to 255 bytes without control characters, of its volume alone, and not a decimal number; where one is meant
  * that exists, its number will do too. Taking one costs the copying of the map, not of data. A
  * volume that is being written to elsewhere lets its snapshot be taken: its writer waits meanwhile.
  */

@@ -30,7 +30,8 @@ static int format_options(struct dog *dog, struct sf_format_options *o)
 		return dog_usage("'%.40s' is no store; there is one, plain", store);
 	if (shift) {
 		if (text_parse_number(shift, 63, &n) < 0 || n == 0)
-			return dog_usage("'%.40s' is no block size shift", shift);
+			return dog_usage("'%.40s' is no block size shift; 22 makes objects of 4 MiB",
+			                 shift);
 		o->object_shift = (uint32_t)n;
 	}
 	if (grace && (text_parse_duration_ms(grace, &o->grace_ms) < 0 || o->grace_ms == 0))

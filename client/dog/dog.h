@@ -61,7 +61,7 @@ struct dog {
 /* NULL: not given; "" for a flag. */
 const char *option_get(const struct dog *dog, const char *name);
 
-/* From now on SIGINT and SIGTERM make it true, once; the next one ends us. Before dog_connect. */
+/* From now on SIGINT, SIGTERM and SIGHUP make it true, once; the next one ends us. Before dog_connect. */
 const volatile bool *dog_catch_interrupt(struct dog *dog);
 
 /* Connects on first use. 0 or an exit code; the error has been printed. */

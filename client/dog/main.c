@@ -50,6 +50,18 @@ static int exit_code(int err)
 	}
 }
 
+/* What the user gave may hold a line feed, or what changes the terminal. */
+static void say(const char *fmt, va_list ap)
+{
+	char line[2048];
+
+	vsnprintf(line, sizeof(line), fmt, ap);
+	for (char *c = line; *c; c++)
+		if ((unsigned char)*c < ' ' || *c == 0x7f)
+			*c = '?';
+	fputs(line, stderr);
+}
+
 int dog_fail(int err, const char *fmt, ...)
 {
 	const char *why = sf_error();
@@ -57,7 +69,7 @@ int dog_fail(int err, const char *fmt, ...)
 
 	fputs("Failed to ", stderr);
 	va_start(ap, fmt);
-	vfprintf(stderr, fmt, ap);
+	say(fmt, ap);
 	va_end(ap);
 	fprintf(stderr, ": %s\n", *why ? why : strerror(-err));
 	return exit_code(err);
@@ -68,7 +80,7 @@ int dog_usage(const char *fmt, ...)
 	va_list ap;
 
 	va_start(ap, fmt);
-	vfprintf(stderr, fmt, ap);
+	say(fmt, ap);
 	va_end(ap);
 	fputc('\n', stderr);
 	return DOG_USAGE;
@@ -88,6 +100,7 @@ const volatile bool *dog_catch_interrupt(struct dog *dog)
 
 	sigaction(SIGINT, &action, NULL);
 	sigaction(SIGTERM, &action, NULL);
+	sigaction(SIGHUP, &action, NULL);
 	dog->stop = &interrupted;
 	return dog->stop;
 }

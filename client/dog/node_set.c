@@ -182,6 +182,8 @@ static int vnodes_sum(const struct sf_status *s, const struct sf_map *map, uint6
 	return 0;
 }
 
+enum { VNODES_MAX = 1 << 24 };
+
 int node_vnodes(struct dog *dog, int argc, char **argv)
 {
 	uint64_t vnodes, want = 0, now = 0, home;
@@ -190,8 +192,10 @@ int node_vnodes(struct dog *dog, int argc, char **argv)
 	struct change c;
 	int code, err;
 
-	if (strcmp(argv[0], "set") != 0 || text_parse_number(argv[1], 1 << 24, &vnodes) < 0)
+	if (strcmp(argv[0], "set") != 0)
 		return dog_usage("dog node vnodes takes set N");
+	if (text_parse_number(argv[1], VNODES_MAX, &vnodes) < 0)
+		return dog_usage("'%.40s' is no weight: give 1 to %d; 128 is the average", argv[1], VNODES_MAX);
 	if (vnodes == 0)
 		return dog_usage("a node that is to hold nothing is drained: dog node drain");
 	code = status_and_view(dog, &s, &view);

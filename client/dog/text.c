@@ -166,9 +166,10 @@ static char volume_kind(const struct sf_volume_info *info, bool raw)
 void text_vdi_row(const struct sf_volume_info *info, bool raw, char row[TEXT_ROW_LEN])
 {
 	char size[TEXT_SIZE_LEN], used[TEXT_SIZE_LEN], shared[TEXT_SIZE_LEN], when[TEXT_TIME_LEN];
-	char name[2 * SF_NAME_MAX + 2], copies[16];
+	char name[2 * SF_NAME_MAX + 2], tag[2 * SF_NAME_MAX + 2], copies[16];
 
 	name_escape(info->name, name);
+	name_escape(info->tag, tag);
 	sf_redundancy_format(info->redundancy, copies);
 	text_size(info->size_bytes, raw, size);
 	text_size(info->used_bytes, raw, used);
@@ -178,7 +179,7 @@ void text_vdi_row(const struct sf_volume_info *info, bool raw, char row[TEXT_ROW
 	         raw ? "%c %s %d %s %s %s %s %x %s %s %d"
 	             : "%c %-8s %5d %7s %7s %7s %s  %7x %6s %13s %3d",
 	         volume_kind(info, raw), raw ? name : info->name, (int)info->snapshot_id, size,
-	         used, shared, when, info->id, copies, info->tag, (int)info->object_shift);
+	         used, shared, when, info->id, copies, raw ? tag : info->tag, (int)info->object_shift);
 }
 
 void text_node_row(uint32_t id, const struct sf_node *node, bool raw, char row[TEXT_ROW_LEN])

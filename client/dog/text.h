@@ -21,7 +21,7 @@ enum {
 	TEXT_SIZE_LEN = 32,
 	TEXT_TIME_LEN = 40,
 	TEXT_ADDR_LEN = SF_ADDR_LEN + 12,
-	TEXT_ROW_LEN = 1024
+	TEXT_ROW_LEN = 1280
 };
 
 /* "4.0 MB", "12 MB", "1.5 TB": one decimal below 10, never below MB. raw: bytes. */

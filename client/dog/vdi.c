@@ -55,7 +55,8 @@ static int create_options(struct dog *dog, struct sf_volume_options *o)
 		return dog_usage("%s", sf_error());
 	if (shift) {
 		if (text_parse_number(shift, 63, &n) < 0 || n == 0)
-			return dog_usage("'%.40s' is no block size shift", shift);
+			return dog_usage("'%.40s' is no block size shift; 22 makes objects of 4 MiB",
+			                 shift);
 		o->object_shift = (uint32_t)n;
 	}
 	o->preallocate = option_get(dog, "prealloc") != NULL;

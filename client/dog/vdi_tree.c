@@ -163,9 +163,9 @@ static void quoted(const char *text)
 int vdi_graph(struct dog *dog, int argc, char **argv)
 {
 	struct tree t;
-	int code = tree_read(dog, &t);
+	int code = dog->json ? vdi_tree(dog, argc, argv) : tree_read(dog, &t);
 
-	if (code)
+	if (code || dog->json)
 		return code;
 	printf("digraph G {\n\tnode [shape = \"box\"];\n");
 	for (size_t i = 0; i < t.count; i++) {

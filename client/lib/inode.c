@@ -103,6 +103,14 @@ int inode_decode(const uint8_t bytes[INODE_HEADER_LEN], struct inode *ret)
 	return 0;
 }
 
+bool has_control_characters(const char *text)
+{
+	for (; *text; text++)
+		if ((unsigned char)*text < ' ' || *text == 0x7f)
+			return true;
+	return false;
+}
+
 const char *volume_name_fault(const char *name)
 {
 	size_t len = strnlen(name, SF_NAME_MAX + 1);
@@ -111,9 +119,8 @@ const char *volume_name_fault(const char *name)
 		return "a volume's name may not be empty";
 	if (len > SF_NAME_MAX)
 		return "a volume's name has at most 255 bytes";
-	for (size_t i = 0; i < len; i++)
-		if ((unsigned char)name[i] < ' ' || name[i] == 0x7f)
-			return "a volume's name may not contain control characters, such as a line feed";
+	if (has_control_characters(name))
+		return "a volume's name may not contain control characters, such as a line feed";
 	return "";
 }
 

@@ -91,6 +91,7 @@ int inode_decode(const uint8_t bytes[INODE_HEADER_LEN], struct inode *ret);
 
 /* "" when the name may be given to a volume, else what is wrong with it. */
 const char *volume_name_fault(const char *name);
+bool has_control_characters(const char *text);
 uint32_t volume_id_of_name(const char *name);
 uint32_t volume_id_next(uint32_t id);
 

@@ -30,6 +30,8 @@ int snapshot_tag_check(const char *tag)
 		return error_set(-EINVAL, "a snapshot's tag has 1 to %d bytes", SF_NAME_MAX);
 	if (strspn(tag, "0123456789") == len)
 		return error_set(-EINVAL, "a tag may not be a number: snapshots have numbers, too");
+	if (has_control_characters(tag))
+		return error_set(-EINVAL, "a tag may not contain control characters, such as a line feed");
 	return 0;
 }
 

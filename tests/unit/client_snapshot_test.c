@@ -95,6 +95,7 @@ static void tags_are_unique_and_no_numbers(void **state)
 	assert_int_equal(sf_snapshot_create(t->cluster, "test", "one"), -EEXIST);
 	assert_int_equal(sf_snapshot_create(t->cluster, "test", "12"), -EINVAL);
 	assert_int_equal(sf_snapshot_create(t->cluster, "test", ""), -EINVAL);
+	assert_int_equal(sf_snapshot_create(t->cluster, "test", "o\ne"), -EINVAL);
 	assert_int_equal(sf_snapshot_create(t->cluster, "none", "one"), -ENOENT);
 	assert_int_equal(sf_snapshot_open(t->cluster, "test", "two", &v), -ENOENT);
 	assert_int_equal(sf_snapshot_create(t->cluster, "test", "two"), 0);

@@ -143,12 +143,14 @@ static void white_space_in_raw_names_is_escaped(void **state)
 	char row[TEXT_ROW_LEN];
 
 	strcpy(i.name, "a b\tc");
+	strcpy(i.tag, "a b");
 	text_vdi_row(&i, true, row);
 	assert_ptr_equal(strstr(row, "s a\\ b\\\tc 1 "), row);
+	assert_non_null(strstr(row, " a\\ b 22"));
 	/* The longest one, all of it white space, fits. */
 	memset(i.name, ' ', SF_NAME_MAX);
 	i.name[SF_NAME_MAX] = '\0';
-	memset(i.tag, 't', SF_NAME_MAX);
+	memset(i.tag, ' ', SF_NAME_MAX);
 	text_vdi_row(&i, true, row);
 	assert_string_equal(row + strlen(row) - 3, " 22");
 }
