@@ -43,7 +43,9 @@ static int stream_get(struct restore *r, void *data, size_t len)
 		ssize_t n = r->read(r->arg, (uint8_t *)data + got, len - got);
 
 		if (n < 0)
-			return error_set((int)n, "cannot read the backup: %s", strerror((int)-n));
+			return n == -EINTR ? error_set(-EINTR, "interrupted")
+			                   : error_set((int)n, "cannot read the backup: %s",
+			                               strerror((int)-n));
 		if (n == 0)
 			return damaged("it ends too early");
 		got += (size_t)n;
