@@ -9,8 +9,8 @@
  * Load: first everything that the snapshot names is read and verified, and no volume of it may
  * exist; only then volumes are made. Of each its snapshots are made again, oldest first: only
  * objects that differ from the one before are written, so that they share what they shared. Clones
- * become volumes that share nothing with what they were cloned from. What a failed or interrupted
- * load has made of the volume at hand is deleted.
+ * become volumes that share nothing with what they were cloned from. A volume of which only snapshots
+ * were left is deleted once these are made. What a failed or interrupted load has made is deleted.
  */
 #include "client/dog/cluster_snapshot.h"
 
@@ -272,7 +272,9 @@ static int write_changes(struct run *r, struct sf_volume *volume, const struct s
 		old = json_object_get(before, key);
 		if (old && strcmp(json_string_value(old), json_string_value(hash)) == 0)
 			continue;
-		err = interrupted ? -EINTR : farm_get(&r->farm, json_string_value(hash), r->data, object_len(s, index));
+		if (interrupted)
+			return fprintf(stderr, "Interrupted: nothing was loaded\n"), -EINTR;
+		err = farm_get(&r->farm, json_string_value(hash), r->data, object_len(s, index));
 		if (err < 0)
 			return farm_fail(&r->farm, err, "load the cluster"), err;
 		err = sf_write(volume, r->data, object_len(s, index), index * size);
@@ -319,18 +321,28 @@ static int load_one(struct run *r, const struct saved *s, json_t *before)
 	return err;
 }
 
-/* What was made of a volume goes again, its snapshots first. What another made meanwhile stays. */
+static void must_be_gone(const struct saved *s, int err)
+{
+	if (err < 0 && err != -ENOENT)
+		fprintf(stderr, "VDI %s was made and could not be deleted: %s\n", s->name, sf_error());
+}
+
+/* All that was made goes again, up to the one that failed. What another made meanwhile stays. */
 static void unload(struct run *r, json_t *volumes, size_t last)
 {
+	const char *before = "";
 	struct saved failed, s;
 
-	if (!r->made)
-		return;
 	saved_parse(r, json_array_get(volumes, last), &failed);
-	for (size_t i = last; i-- > 0 && saved_parse(r, json_array_get(volumes, i), &s) == 0;)
-		if (!strcmp(s.name, failed.name) && s.is_snapshot)
-			(void)sf_snapshot_delete(r->dog->cluster, s.name, s.tag);
-	(void)sf_volume_delete(r->dog->cluster, failed.name);
+	for (size_t i = last + 1; i-- > 0; before = s.name) {
+		saved_parse(r, json_array_get(volumes, i), &s);
+		if (!r->made && !strcmp(s.name, failed.name))
+			continue;
+		if (strcmp(s.name, before) != 0)
+			must_be_gone(&s, sf_volume_delete(r->dog->cluster, s.name));
+		if (s.is_snapshot)
+			must_be_gone(&s, sf_snapshot_delete(r->dog->cluster, s.name, s.tag));
+	}
 }
 
 /* A volume or a snapshot of that name. */
@@ -373,6 +385,17 @@ static int load_check(struct run *r, json_t *volumes)
 	return err;
 }
 
+static bool is_last_of_its_name(struct run *r, json_t *volumes, size_t i)
+{
+	struct saved s, next;
+
+	if (i + 1 == json_array_size(volumes))
+		return true;
+	saved_parse(r, json_array_get(volumes, i), &s);
+	saved_parse(r, json_array_get(volumes, i + 1), &next);
+	return strcmp(s.name, next.name) != 0;
+}
+
 static int load(struct run *r, const char *tag)
 {
 	struct saved s, before = {0};
@@ -397,6 +420,10 @@ static int load(struct run *r, const char *tag)
 			break;
 		saved_parse(r, one, &s);
 		err = load_one(r, &s, before.name && !strcmp(before.name, s.name) ? before.objects : NULL);
+		/* Of a volume that had been deleted. */
+		if (!err && s.is_snapshot && is_last_of_its_name(r, volumes, i) &&
+		    (err = sf_volume_delete(r->dog->cluster, s.name)) < 0)
+			dog_fail(err, "delete VDI %s", s.name);
 		if (err)
 			unload(r, volumes, i);
 		before = s;
