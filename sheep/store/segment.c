@@ -429,7 +429,16 @@ static uint64_t segments_free_bytes(const struct segments *s)
 
 static uint64_t space_kept(const struct segments *s, enum space_use use)
 {
-	return use == SPACE_DATA ? segments_reserve_bytes(s) : use == SPACE_META ? s->bytes : 0;
+	switch (use) {
+	case SPACE_DATA:
+		return segments_reserve_bytes(s);
+	case SPACE_SMALL:
+		return 2 * s->bytes;
+	case SPACE_META:
+		return s->bytes;
+	default:
+		return 0;
+	}
 }
 
 static uint64_t current_room(const struct segments *s)
@@ -454,7 +463,7 @@ bool segments_fit(const struct segments *s, enum space_use use, uint64_t bytes)
 
 	/* Blocks that are there already serve to delete, even when others have filled the file
 	 * system. */
-	if (use != SPACE_DATA && cur && cur->alloc >= cur->end && bytes <= cur->alloc - cur->end)
+	if (use >= SPACE_META && cur && cur->alloc >= cur->end && bytes <= cur->alloc - cur->end)
 		return true;
 	if (free < kept)
 		return false;

@@ -85,9 +85,10 @@ bool segment_prepare_spare(struct segments *s);
 void segments_look_at_fs(struct segments *s);
 int segments_sync_dir(struct segments *s);
 
-/* Bytes that may still be written: SPACE_DATA leaves the reserve alone, SPACE_META (deletes and the
- * like) leaves compaction what it needs to win space, SPACE_MOVE is compaction itself. */
-enum space_use { SPACE_DATA, SPACE_META, SPACE_MOVE };
+/* Bytes that may still be written: SPACE_DATA leaves the reserve alone; SPACE_SMALL (locks and headers of volumes, without
+ * which no volume can be deleted) leaves the deletes their part of it; SPACE_META (these and the like) leaves compaction what
+ * it needs to win space; SPACE_MOVE is compaction itself. */
+enum space_use { SPACE_DATA, SPACE_SMALL, SPACE_META, SPACE_MOVE };
 uint64_t segments_avail(const struct segments *s, enum space_use use);
 /* Whether a batch of that many bytes fits. */
 bool segments_fit(const struct segments *s, enum space_use use, uint64_t bytes);

@@ -5,6 +5,7 @@
 
 #include "lib/base/err.h"
 #include "lib/base/math.h"
+#include "lib/place/map.h"
 #include "sheep/store/state.h"
 
 static bool ranges_valid(const struct msg *req)
@@ -118,7 +119,9 @@ static uint32_t write_error(struct store *st, struct shard *s, int err)
 /* What other slots already hold, perhaps acknowledged, must not wait for room. */
 static enum space_use space_for(const struct msg *req, uint32_t len)
 {
-	return len && !(req->shard_flags & SHARD_UNSTABLE) ? SPACE_DATA : SPACE_META;
+	if (!len || (req->shard_flags & SHARD_UNSTABLE))
+		return SPACE_META;
+	return req->pool == POOL_META && len <= LOG_BLOCK ? SPACE_SMALL : SPACE_DATA;
 }
 
 /* The change was found to be allowed: makes it a record. s must not be touched after a failure. */

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 
+#include "lib/place/map.h"
 #include "tests/unit/store_fixture.h"
 #include "tests/unit/store_powercut.h"
 
@@ -72,6 +73,36 @@ static void deletes_make_room_at_once_when_it_is_needed(void **state)
 		assert_true(reads_as(f, oid, 0, LEN, oid));
 	for (uint64_t i = 0; i < more; i++)
 		assert_true(reads_as(f, 6000 + i, 0, LEN, 6000 + i));
+}
+
+static uint32_t prepare_block(struct fixture *f, uint32_t pool, uint64_t oid)
+{
+	struct disk_job *job = job_prepare(f, oid, oid, 0);
+
+	job->req->pool = pool;
+	job_range(f, job, RANGE_DATA, 0, 4096, oid);
+	job_run(f, job);
+	uint32_t result = job->reply->result;
+	job_destroy(job);
+	return result;
+}
+
+/* Locks and headers: without them no volume can be deleted. */
+static void what_a_delete_writes_first_has_room_on_a_full_disk(void **state)
+{
+	struct fixture *f = *state;
+	uint64_t oid = 1000, headers;
+
+	small_disk(f);
+	uint64_t end = fill_up(f, 1);
+	while (prepare_block(f, POOL_DATA, oid) == RES_OK)
+		assert_true(++oid < 10000);
+	headers = oid;
+	while (prepare_block(f, POOL_META, oid) == RES_OK)
+		assert_true(++oid < 20000);
+	assert_true(oid > headers + 200);
+	for (uint64_t i = 1; i < end; i++)
+		assert_int_equal(do_prepare(f, i, 20000 + i, i, SHARD_DELETE, 0, 0, 0, 0), RES_OK);
 }
 
 static void overwriting_for_long_needs_no_more_than_the_disk(void **state)
@@ -215,6 +246,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		T(a_full_disk_refuses_data_says_so_and_still_deletes),
+		T(what_a_delete_writes_first_has_room_on_a_full_disk),
 		T(deletes_make_room_at_once_when_it_is_needed),
 		T(overwriting_for_long_needs_no_more_than_the_disk),
 		T(small_records_are_packed_by_compaction),
